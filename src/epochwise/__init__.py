@@ -1,0 +1,1 @@
+"""Epochwise: train neural networks with epoch, batch and iteration under exact control."""

@@ -1,0 +1,97 @@
+"""The command `epochwise`: one module for each verb, imported when the verb is used.
+
+This is the one place that turns an `EpochwiseError` into sentences on stderr and exit
+code 2. A usage error exits with 2 as well, Ctrl-C with 130; any other exception is a
+bug of ours and shows its traceback.
+
+A verb's module holds `app`, a `typer.Typer` with one command, or with several for a
+verb that has verbs of its own. To add a verb, add a line to `VERBS`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from epochwise.cli import console
+from epochwise.errors import EpochwiseError
+
+VERBS: dict[str, str] = {
+    "plan": "epochwise.cli.plan",
+    "train": "epochwise.cli.train",
+    "runs": "epochwise.cli.runs",
+}
+"""The verbs in the order of the help, each with the module that holds its `app`."""
+
+
+class Verbs(TyperGroup):
+    """The verbs of `VERBS`, each imported when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name the verbs in the order of the help."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import one verb; `None` if there is none of that name."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        verb = typer.main.get_command(import_module(VERBS[cmd_name]).app)
+        verb.name = cmd_name
+        return verb
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; a mistake that the user can repair ends in sentences, not a trace."""
+        try:
+            return super().invoke(ctx)
+        except EpochwiseError as error:
+            verb = self.get_command(ctx, ctx.invoked_subcommand or "")
+            options = frozenset(parameter.name for parameter in getattr(verb, "params", ()))
+            console.show_error(error, options)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    cls=Verbs,
+    name="epochwise",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        typer.echo(f"epochwise {metadata.version('epochwise')}")
+    except metadata.PackageNotFoundError:
+        typer.echo("epochwise, from a source tree that is not installed")
+    raise typer.Exit
+
+
+@app.callback()
+def _epochwise(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Train neural networks with epoch, batch and iteration under exact control."""
+    del version
+
+
+def main() -> None:
+    """Run the command line; the entry point of `epochwise`."""
+    app()

@@ -1,0 +1,193 @@
+"""`epochwise train`: train a network, show it, and leave a record.
+
+Whatever can be checked without a framework is checked first, so that a slip costs less
+than a second; what is wrong is told together.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from epochwise.data import sources
+from epochwise.errors import DataError, EpochwiseError, PlanError, Problem
+from epochwise.models import check_learning_rate, check_optimizer, parse_model
+from epochwise.plan import Plan
+from epochwise.progress import progress
+from epochwise.record import json_text, require_free
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal."""
+
+_ANY_SAMPLES = 10**15
+"""Stands for the number of samples while it is not known: any plan fits in so many."""
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help=f"{', '.join(sources.NAMES)}; a .npz, .csv or .parquet file; a folder of "
+            "IDX files, or of images with one folder per class.",
+        ),
+    ] = "digits",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL", help="mlp, cnn, FILE.py:FUNCTION, module:FUNCTION or FILE.keras."
+        ),
+    ] = "mlp",
+    batch_size: Annotated[int, typer.Option(help="Samples per weight update.")] = 64,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Passes over the data.", show_default="5, unless --iterations"),
+    ] = None,
+    iterations: Annotated[int | None, typer.Option(help="Weight updates in all.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of the optimizer.", show_default="the optimizer's")
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="One of Keras's.", show_default="adam, or the model's own"),
+    ] = None,
+    validation_split: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the training samples to evaluate on after each epoch.",
+            show_default="0 with a test part, else 0.2",
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of a table to predict.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the split, the order and the weights.")] = 0,
+    microbatch_size: Annotated[
+        int | None,
+        typer.Option(help="Samples that go through the network at once.", show_default="all"),
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for this run, empty or not there yet.",
+            show_default="a new one in runs/",
+        ),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="End with one JSON object on stdout.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show errors only.")] = False,
+) -> None:
+    """Train a network on DATA, with every iteration planned and counted."""
+    if epochs is None and iterations is None:
+        epochs = 5
+    with _together() as checking:
+        checking(lambda: _check_data(data))
+        checking(lambda: parse_model(model))
+        checking(lambda: None if optimizer is None else check_optimizer(optimizer))
+        checking(lambda: None if learning_rate is None else check_learning_rate(learning_rate))
+        checking(lambda: _check_split(validation_split))
+        checking(lambda: _check_seed(seed))
+        checking(lambda: _check_counts(batch_size, epochs, iterations, microbatch_size))
+        checking(lambda: None if run_dir is None else require_free(run_dir))
+
+    from epochwise import api
+
+    shown = progress(0 if quiet else "auto", stream=sys.stderr if json else sys.stdout)
+    try:
+        run = api.train(
+            data,
+            model=model,
+            label=label,
+            batch_size=batch_size,
+            epochs=epochs,
+            iterations=iterations,
+            learning_rate=learning_rate,
+            optimizer=optimizer,
+            validation_split=validation_split,
+            seed=seed,
+            microbatch_size=microbatch_size,
+            run_dir=run_dir,
+            progress=shown,
+            arguments=sys.argv[1:],
+        )
+        shown.finish(run)
+    finally:
+        shown.close()
+    if json:
+        print(json_text(run.to_json()), flush=True)
+    if run.stop is not None and run.stop.rule == "interrupt":
+        raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def _together() -> Iterator[Callable[[Callable[[], Any]], None]]:
+    """Yield a function that makes a check; raise at the end what all of them found.
+
+    Raises:
+        EpochwiseError: of the kind of the first problem, with all problems.
+    """
+    errors: list[EpochwiseError] = []
+
+    def check(made: Callable[[], Any]) -> None:
+        try:
+            made()
+        except EpochwiseError as error:
+            errors.append(error)
+
+    yield check
+    if errors:
+        raise type(errors[0])([problem for error in errors for problem in error.problems])
+
+
+def _check_data(data: str) -> None:
+    """Refuse what is neither a name nor there; files are read later."""
+    if data not in sources.NAMES and not Path(data).exists():
+        sources.load(data)
+
+
+def _check_split(validation_split: float | None) -> None:
+    if validation_split is not None and not 0 <= validation_split < 1:
+        raise DataError(
+            f"validation_split={validation_split!r} is no share of the training samples.",
+            "use validation_split=0.2 to hold out a fifth, or validation_split=0 for none.",
+        )
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**64:
+        raise PlanError(
+            f"seed={seed} is not in 0 to 2**64 - 1.", "use seed=0 or another small number."
+        )
+
+
+def _check_counts(
+    batch_size: int, epochs: int | None, iterations: int | None, microbatch_size: int | None
+) -> None:
+    """Refuse counts that no number of samples makes possible."""
+    lengths: list[tuple[int | None, int | None]] = [(epochs, None), (None, iterations)]
+    problems: list[Problem] = []
+    for epochs_alone, iterations_alone in lengths:
+        if epochs_alone is None and iterations_alone is None:
+            continue
+        try:
+            Plan(
+                samples=_ANY_SAMPLES,
+                batch_size=batch_size,
+                epochs=epochs_alone,
+                iterations=iterations_alone,
+                microbatch_size=microbatch_size,
+            )
+        except PlanError as error:
+            problems.extend(found for found in error.problems if found not in problems)
+    if problems:
+        raise PlanError(problems)

@@ -1,0 +1,1 @@
+"""Sources turned into samples, the order they are trained in, and their split."""

@@ -1,0 +1,113 @@
+"""Samples held in arrays: what every source turns into, and what engines read.
+
+Owns the shape of a data set in memory. Reads no file and imports no framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Arrays: TypeAlias = Array | tuple[Array, ...] | Mapping[str, Array]
+"""One array, or a tuple or mapping of arrays with the same number of rows."""
+
+
+def leaves(arrays: Arrays | None) -> tuple[Array, ...]:
+    """Return the arrays of a tree in a fixed order; a mapping's by its keys' order.
+
+    Example:
+        >>> [leaf.shape for leaf in leaves({"a": np.zeros(3), "b": np.zeros((3, 2))})]
+        [(3,), (3, 2)]
+    """
+    if arrays is None:
+        return ()
+    if isinstance(arrays, Mapping):
+        return tuple(arrays.values())
+    if isinstance(arrays, tuple):
+        return arrays
+    return (arrays,)
+
+
+def map_leaves(change: Callable[[Array], Array], arrays: Arrays | None) -> Any:
+    """Return the same tree with each of its arrays changed."""
+    if arrays is None:
+        return None
+    if isinstance(arrays, Mapping):
+        return {name: change(leaf) for name, leaf in arrays.items()}
+    if isinstance(arrays, tuple):
+        return tuple(change(leaf) for leaf in arrays)
+    return change(arrays)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Samples:
+    """N training examples: features, targets and weights, row by row.
+
+    Args:
+        x: features, first axis N; one array or a tuple or mapping of them. May be
+            memory-mapped. Small integers (uint8 images) stay as they are.
+        y: targets, first axis N; the same kinds; `None` when the model has none.
+        weight: one weight a sample, shape `(N,)`, or `None` for all equal.
+        divisor: what `x` is divided by, as float32, inside the batch; 255.0 for
+            uint8 images of full range, `None` to hand `x` over as it is.
+    """
+
+    x: Arrays
+    y: Arrays | None = None
+    weight: Arrays | None = None
+    divisor: float | None = None
+
+    @property
+    def count(self) -> int:
+        """N, the number of samples [samples]."""
+        return int(leaves(self.x)[0].shape[0])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that all arrays take, mapped or not [bytes]."""
+        trees = (self.x, self.y, self.weight)
+        return sum(int(leaf.nbytes) for tree in trees for leaf in leaves(tree))
+
+    def map(self, change: Callable[[Array], Array]) -> Samples:
+        """Return the same samples with each of their arrays changed."""
+        return Samples(
+            x=map_leaves(change, self.x),
+            y=map_leaves(change, self.y),
+            weight=map_leaves(change, self.weight),
+            divisor=self.divisor,
+        )
+
+    def rows(self, rows: npt.NDArray[np.int64]) -> Samples:
+        """Return the samples at these rows, in this order (a copy)."""
+        return self.map(lambda leaf: leaf[rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """What a source gives: a training part, perhaps a test part, and their names.
+
+    Args:
+        name: what people call it: `digits`, `mnist`, a file's name.
+        train: the training part; labels are int32 in 0..classes-1, or float32
+            targets where the task is a regression.
+        test: a held-out part that came with the source, or `None`.
+        classes: the label names, text, in the order of their numbers; `None` for a
+            regression.
+        columns: the names of the feature columns of a table, else `None`.
+    """
+
+    name: str
+    train: Samples
+    test: Samples | None = None
+    classes: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample's features, without the axis of samples."""
+        return tuple(int(size) for size in leaves(self.train.x)[0].shape[1:])

@@ -1,0 +1,211 @@
+"""Arrays in Python: what training needs of them, checked without copying them.
+
+Owns the check for finite numbers, which every other source uses too. Changes no value and
+no dtype: what `fit` is given is what the model sees, as with Keras's own `fit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from epochwise.data.samples import Array, Arrays, Dataset, Samples
+from epochwise.data.sources.limits import CHUNK_BYTES
+from epochwise.errors import DataError, Problem
+
+NUMBERS = "biuf"
+"""NumPy's kinds of numbers that networks take: truth, integers and floats."""
+
+
+def from_arrays(
+    x: Any,
+    y: Any = None,
+    *,
+    weight: Any = None,
+    name: str = "arrays",
+) -> Dataset:
+    """Take arrays as a training set, after the checks that every source passes.
+
+    Nothing is copied, cast or scaled: uint8 stays uint8 and `divisor` is `None`, so that a
+    model sees the same numbers as in its framework's own `fit`. Memory-mapped arrays stay
+    on disk; they are read once, in pieces, to look for NaN and infinity.
+
+    Args:
+        x: features, first axis N: an array (or what NumPy makes into one), or a tuple,
+            list or mapping of arrays.
+        y: targets, first axis N, the same kinds, numbers only; `None` when the model needs
+            none.
+        weight: a weight for each sample, shape `(N,)`, or a tree of them as `y`'s.
+        name: what people call this data.
+
+    Returns:
+        The training part; no test part, no class names.
+
+    Raises:
+        DataError: an array holds Python objects or text, is empty, holds NaN or infinity,
+            or the lengths disagree; all such problems together.
+
+    Example:
+        >>> data = from_arrays(np.zeros((4, 3), np.float32), np.arange(4))
+        >>> data.train.count, data.input_shape
+        (4, (3,))
+        >>> from_arrays(np.array([[0.5], [np.nan]]))
+        Traceback (most recent call last):
+        ...
+        epochwise.errors.DataError: x[1, 0] is nan; one such value turns every weight into NaN.
+          Remedy: fill or leave out what is missing, e.g. keep = np.isfinite(x).all(axis=1).
+    """
+    trees = {
+        "x": _tree(x, "x"),
+        "y": None if y is None else _tree(y, "y"),
+        "weight": None if weight is None else _tree(weight, "weight"),
+    }
+    problems: list[Problem] = []
+    lengths: dict[str, int] = {}
+    for part, tree in trees.items():
+        for place, leaf in _named_leaves(tree, part):
+            found = _leaf_problem(leaf, place)
+            if found is not None:
+                problems.append(found)
+            elif part == "weight" and leaf.ndim > 1 and leaf.size != leaf.shape[0]:
+                problems.append(
+                    Problem(
+                        f"{place} has shape {leaf.shape}, but each sample has one weight.",
+                        "give an array of shape (N,).",
+                    )
+                )
+            if leaf.ndim:
+                lengths[place] = int(leaf.shape[0])
+    if not lengths and not problems:
+        problems.append(Problem("x holds no array.", "give at least one array as x."))
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{place} has {count:,}" for place, count in lengths.items())
+        problems.append(
+            Problem(
+                f"the numbers of samples disagree: {told}.",
+                "give arrays with the same first axis, one row a sample.",
+            )
+        )
+    if problems:
+        raise DataError(problems)
+    assert trees["x"] is not None
+    train = Samples(x=trees["x"], y=trees["y"], weight=trees["weight"])
+    return Dataset(name=name, train=train)
+
+
+def first_not_finite(array: Array) -> tuple[int, ...] | None:
+    """Find the first NaN or infinity in row order, looking at a piece at a time.
+
+    Args:
+        array: any shape, float; may be memory-mapped.
+
+    Returns:
+        Its index, or `None` when all numbers are finite. No temporary is larger than
+        `CHUNK_BYTES`, unless one row is.
+
+    Example:
+        >>> first_not_finite(np.array([[1.0, 2.0], [np.inf, 4.0]]))
+        (1, 0)
+    """
+    if array.ndim == 0:
+        return None if np.isfinite(array) else ()
+    for start, rows in row_chunks(array):
+        finite = np.isfinite(rows)
+        if not finite.all():
+            place = np.unravel_index(int(np.argmin(finite)), rows.shape)
+            return (start + int(place[0]), *(int(index) for index in place[1:]))
+    return None
+
+
+def row_chunks(array: Array) -> Iterator[tuple[int, Array]]:
+    """Yield views of consecutive rows of about `CHUNK_BYTES`, with the first row's index."""
+    row_bytes = max(1, array.nbytes // max(1, array.shape[0]))
+    rows = max(1, CHUNK_BYTES // row_bytes)
+    for start in range(0, array.shape[0], rows):
+        yield start, array[start : start + rows]
+
+
+def _tree(value: Any, place: str) -> Arrays:
+    """Turn what the user gave into one array, or a tuple or mapping of arrays."""
+    if isinstance(value, Mapping):
+        return {key: _array(leaf, f"{place}[{key!r}]") for key, leaf in value.items()}
+    arrays_within = isinstance(value, list) and any(
+        getattr(item, "ndim", 0) > 0 for item in value
+    )
+    if isinstance(value, tuple) or arrays_within:
+        return tuple(_array(leaf, f"{place}[{index}]") for index, leaf in enumerate(value))
+    return _array(value, place)
+
+
+def _array(value: Any, place: str) -> Array:
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        return np.asarray(value)
+    except Exception as error:  # anything with `__array__` may raise anything
+        raise DataError(
+            f"{place} is a {type(value).__name__} that NumPy cannot make into an array "
+            f"({error}).",
+            "give an array whose rows all have the same shape.",
+        ) from error
+
+
+def _named_leaves(tree: Arrays | None, place: str) -> list[tuple[str, Array]]:
+    if tree is None:
+        return []
+    if isinstance(tree, Mapping):
+        return [(f"{place}[{key!r}]", leaf) for key, leaf in tree.items()]
+    if isinstance(tree, tuple):
+        return [(f"{place}[{index}]", leaf) for index, leaf in enumerate(tree)]
+    return [(place, tree)]
+
+
+def _is_extension_float(array: Array) -> bool:
+    """Tell a number type registered with NumPy (bfloat16) from a structured one."""
+    if array.dtype.kind != "V" or array.dtype.names is not None:
+        return False
+    try:
+        np.isfinite(np.zeros(1, array.dtype))
+    except TypeError:
+        return False
+    return True
+
+
+def _leaf_problem(leaf: Array, place: str) -> Problem | None:
+    """Return what is wrong with one array, or `None`."""
+    kind = leaf.dtype.kind
+    extension = _is_extension_float(leaf)
+    if kind not in NUMBERS and not extension:
+        remedy = f"convert it, e.g. {place.partition('[')[0]} = np.asarray(rows, np.float32)."
+        if kind in "USO":
+            remedy = (
+                "turn text into numbers first, e.g. "
+                "classes, y = np.unique(y, return_inverse=True)."
+                if kind in "US"
+                else "give rows of one shape, and numbers only: "
+                "np.asarray(rows, dtype=np.float32) says which row differs."
+            )
+        return Problem(f"{place} has dtype {leaf.dtype}, not numbers.", remedy)
+    if leaf.ndim == 0:
+        return Problem(
+            f"{place} is a single number ({leaf}), not one row a sample.",
+            "give an array whose first axis counts the samples.",
+        )
+    if leaf.size == 0:
+        return Problem(
+            f"{place} is empty: its shape is {leaf.shape}.",
+            "give at least one sample with at least one number.",
+        )
+    if kind == "f" or extension:
+        index = first_not_finite(leaf)
+        if index is not None:
+            told = ", ".join(str(part) for part in index)
+            return Problem(
+                f"{place}[{told}] is {leaf[index]}; one such value turns every weight into "
+                "NaN.",
+                "fill or leave out what is missing, e.g. keep = "
+                f"np.isfinite({place}){'.all(axis=1)' if leaf.ndim == 2 else ''}.",
+            )
+    return None

@@ -1,0 +1,1 @@
+"""What runs the iterations: compiled on JAX, or one call at a time on any backend."""

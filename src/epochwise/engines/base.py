@@ -1,0 +1,90 @@
+"""The contract between the loop and whatever runs the iterations.
+
+An engine runs a segment: iterations `start` to `stop - 1` of a window. The values that
+training changes (weights, optimizer, metrics, random counters) are handed in and out;
+the engine holds none of them. `take` reads them from the model, `give_back` writes them
+to it, and the loop does both around every event, so that whoever listens sees the
+current model and may change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from epochwise.data.feed import Window
+from epochwise.events import EngineDescription
+
+Values = TypeVar("Values")
+Loaded = TypeVar("Loaded")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentResult:
+    """What a segment tells, as host numbers.
+
+    Args:
+        losses: the loss of each iteration's own batch, in order.
+        metrics: running means since the metrics were last reset, `loss` among them.
+        learning_rate: what the last iteration's update used; `None` in evaluation.
+    """
+
+    losses: tuple[float, ...]
+    metrics: Mapping[str, float]
+    learning_rate: float | None = None
+
+
+class Pending(Protocol):
+    """A result that may still be under way on the device."""
+
+    def wait(self) -> SegmentResult:
+        """Wait for the segment to end and return what it tells."""
+
+
+class Engine(Protocol[Values, Loaded]):
+    """Runs iterations and evaluations of one compiled Keras model."""
+
+    @property
+    def description(self) -> EngineDescription:
+        """How the iterations are executed."""
+
+    @property
+    def compilations(self) -> int:
+        """Programs compiled so far."""
+
+    @property
+    def compile_seconds(self) -> float:
+        """Wall time spent tracing and compiling so far [s]."""
+
+    def take(self) -> Values:
+        """Return the values that the model holds now."""
+
+    def give_back(self, values: Values) -> None:
+        """Put the values into the model, where any reader finds them."""
+
+    def begin_metrics(self, values: Values) -> Values:
+        """Return the values with all metrics as at the start of an epoch."""
+
+    def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
+        """Compile whatever such windows need, ahead of time and once."""
+
+    def load(self, window: Window, *, evaluating: bool = False) -> Loaded:
+        """Bring a window to the device; may return before the copy is complete."""
+
+    def run(
+        self, values: Values, loaded: Loaded, start: int, stop: int
+    ) -> tuple[Values, Pending]:
+        """Train on iterations `start` to `stop - 1` of the window, in order.
+
+        `start` and `stop` count from the window's first iteration. The values handed in
+        stay valid: if the segment fails, they are what the model still holds.
+        """
+
+    def evaluate(
+        self, values: Values, loaded: Loaded, start: int, stop: int
+    ) -> tuple[Values, Pending]:
+        """Evaluate batches `start` to `stop - 1` of the window; only metrics change."""
+
+    def updates(self) -> Mapping[str, int]:
+        """Weight updates that each optimizer of the model has counted, by its name."""

@@ -1,0 +1,3 @@
+"""The compiled engine: a segment of iterations is one program on the device."""
+
+from epochwise.engines.on_jax.engine import JaxEngine as JaxEngine

@@ -1,0 +1,449 @@
+"""The engine for the JAX backend: segments as compiled programs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+from jax import lax
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from epochwise.data.feed import Window
+from epochwise.data.samples import Samples
+from epochwise.engines.base import SegmentResult
+from epochwise.engines.on_jax.execution import Execution, choose
+from epochwise.engines.on_jax.iteration import (
+    Batch,
+    Trained,
+    Values,
+    evaluation,
+    has_own_step,
+    learning_rate,
+    metrics_result,
+    training_iteration,
+)
+from epochwise.engines.on_jax.pooling import rewrite_pooling
+from epochwise.errors import TrainingError
+from epochwise.events import EngineDescription
+
+Specification = Any
+"""A tree of `jax.ShapeDtypeStruct`: what a program is compiled for."""
+
+Program = Callable[..., Any]
+"""A compiled program."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LoadedWindow:
+    """A window on the device."""
+
+    window: Window
+    data: Batch
+    rows: jax.Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JaxPending:
+    """A segment that may still be running."""
+
+    losses: jax.Array | Sequence[jax.Array]
+    start: int
+    stop: int
+    metrics: Mapping[str, jax.Array]
+    rate: jax.Array | None
+
+    def wait(self) -> SegmentResult:
+        """See `Pending.wait`."""
+        losses, metrics, rate = jax.device_get((self.losses, self.metrics, self.rate))
+        if isinstance(losses, np.ndarray):
+            losses = losses[self.start : self.stop]
+        return SegmentResult(
+            losses=tuple(float(loss) for loss in losses),
+            metrics={name: float(value) for name, value in metrics.items()},
+            learning_rate=None if rate is None else float(rate),
+        )
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Compiler:
+    """Compiles each program once and counts."""
+
+    programs: dict[object, Program] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def compile(self, wanted: Mapping[object, Callable[[], Any]]) -> None:
+        """Compile what is wanted and not there yet, side by side.
+
+        Args:
+            wanted: by key, a function that traces and lowers the program.
+        """
+        began = time.perf_counter()
+        missing = {key: lower for key, lower in wanted.items() if key not in self.programs}
+        if missing:
+            lowered = {key: lower() for key, lower in missing.items()}
+            with ThreadPoolExecutor(len(lowered)) as pool:
+                compiled = pool.map(lambda program: program.compile(), lowered.values())
+                self.programs.update(zip(lowered, compiled, strict=True))
+            self.seconds += time.perf_counter() - began
+
+
+class JaxEngine:
+    """Runs segments of iterations of a Keras model as compiled JAX programs.
+
+    The data set lies on the device as it is; a segment gathers each batch by its row of
+    sample indices, computes the iteration, and stores the batch's loss, with nothing
+    read back before it ends. The number of iterations is an argument of the program, so
+    that a segment of any length runs the same machine code: where it is cut changes no
+    bit.
+
+    Args:
+        model: compiled; is built here if it is not.
+        resident: the data that windows without samples of their own count in.
+        validation: the data that evaluation windows count in.
+        example: one sample or more of the training data, for building the model.
+        microbatch_size: samples that go through the network at once.
+        segments: `scan` or `single` to overrule the choice of `execution.choose`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        example: Samples,
+        resident: Samples | None,
+        validation: Samples | None,
+        microbatch_size: int | None = None,
+        segments: Execution | None = None,
+    ) -> None:
+        """Build the model where needed and copy the data to the device."""
+        self._model = model
+        self._divisor = example.divisor
+        build(model, example)
+        self._iteration = training_iteration(model, example.divisor, microbatch_size)
+        self._evaluation = evaluation(model, example.divisor)
+        self._resident = None if resident is None else _to_device(resident)
+        self._validation = None if validation is None else _to_device(validation)
+        self._compiler = _Compiler()
+        self._fresh_metrics = self._metrics_when_reset()
+        self._platform = jax.default_backend()
+        self._told = segments
+        self._chosen: tuple[Execution, str] | None = None
+
+    @property
+    def description(self) -> EngineDescription:
+        """See `Engine.description`."""
+        if self._chosen is None:
+            raise TrainingError(
+                "How segments are executed is not known before a program was traced.",
+                "call prepare() with a window first.",
+            )
+        execution, reason = self._chosen
+        return EngineDescription(
+            engine="jax",
+            backend=f"jax {jax.__version__}",
+            device=device_name(),
+            execution=execution,
+            reason=reason,
+        )
+
+    @property
+    def compilations(self) -> int:
+        """See `Engine.compilations`."""
+        return len(self._compiler.programs)
+
+    @property
+    def compile_seconds(self) -> float:
+        """See `Engine.compile_seconds`."""
+        return self._compiler.seconds
+
+    def take(self) -> Values:
+        """See `Engine.take`."""
+        return Values(*([variable.value for variable in group] for group in self._variables()))
+
+    def give_back(self, values: Values) -> None:
+        """See `Engine.give_back`."""
+        for group, arrays in zip(self._variables(), values, strict=True):
+            for variable, array in zip(group, arrays, strict=True):
+                if variable._value is not array:
+                    variable.assign(array)
+
+    def begin_metrics(self, values: Values) -> Values:
+        """See `Engine.begin_metrics`."""
+        return values._replace(metrics=[jnp.asarray(value) for value in self._fresh_metrics])
+
+    def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
+        """See `Engine.prepare`."""
+        values = self.take()
+        wanted = {}
+        for window in training:
+            key, lower = self._training_program(values, self._specify(window, self._resident))
+            wanted[key] = lower
+        for window in evaluating:
+            key, lower = self._evaluation_program(
+                values, self._specify(window, self._validation)
+            )
+            wanted[key] = lower
+        self._compiler.compile(wanted)
+
+    def load(self, window: Window, *, evaluating: bool = False) -> LoadedWindow:
+        """See `Engine.load`."""
+        data = self._validation if evaluating else self._resident
+        if window.samples is not None:
+            data = _to_device(window.samples)
+        assert data is not None
+        return LoadedWindow(window=window, data=data, rows=jax.device_put(window.rows))
+
+    def run(
+        self, values: Values, loaded: LoadedWindow, start: int, stop: int
+    ) -> tuple[Values, JaxPending]:
+        """See `Engine.run`."""
+        key, lower = self._training_program(values, _specification(loaded))
+        self._compiler.compile({key: lower})
+        program = self._compiler.programs[key]
+        if self._scans:
+            values, losses, metrics, rate = program(
+                values, loaded.data, loaded.rows, np.int32(start), np.int32(stop)
+            )
+            return values, JaxPending(
+                losses=losses, start=start, stop=stop, metrics=metrics, rate=rate
+            )
+        # The program takes over the memory of the values it is given; the model still
+        # holds these, so the first iteration is given a copy.
+        values = jax.device_put(values, may_alias=False)
+        each = []
+        for place in range(start, stop):
+            values, loss, metrics, rate = program(
+                values, loaded.data, loaded.rows, np.int32(place)
+            )
+            each.append(loss)
+        return values, JaxPending(losses=each, start=0, stop=len(each), metrics=metrics, rate=rate)
+
+    def evaluate(
+        self, values: Values, loaded: LoadedWindow, start: int, stop: int
+    ) -> tuple[Values, JaxPending]:
+        """See `Engine.evaluate`."""
+        key, lower = self._evaluation_program(values, _specification(loaded))
+        self._compiler.compile({key: lower})
+        metrics, logs = self._compiler.programs[key](
+            values.trainable,
+            values.non_trainable,
+            values.metrics,
+            loaded.data,
+            loaded.rows,
+            np.int32(start),
+            np.int32(stop),
+        )
+        pending = JaxPending(losses=(), start=0, stop=0, metrics=logs, rate=None)
+        return values._replace(metrics=metrics), pending
+
+    def updates(self) -> Mapping[str, int]:
+        """See `Engine.updates`."""
+        optimizer = self._model.optimizer
+        return {optimizer.name: int(optimizer.iterations)}
+
+    @property
+    def _scans(self) -> bool:
+        """Whether a segment is one compiled loop; known once a program was traced."""
+        assert self._chosen is not None
+        return self._chosen[0] == "scan"
+
+    def _variables(self) -> tuple[list[Any], ...]:
+        """The model's variables, in the order of `Values`."""
+        model = self._model
+        return (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+
+    def _metrics_when_reset(self) -> list[np.ndarray[Any, Any]]:
+        """What the metrics' variables hold at the start of an epoch."""
+        variables = self._model.metrics_variables
+        now = [variable.value for variable in variables]
+        self._model.reset_metrics()
+        fresh = [np.array(variable.value) for variable in variables]
+        for variable, value in zip(variables, now, strict=True):
+            variable.assign(value)
+        return fresh
+
+    def _specify(self, window: Window, resident: Batch | None) -> tuple[Specification, ...]:
+        """What a window's program is compiled for, without loading it."""
+        data = _to_specification(window.samples) if window.samples else _structs(resident)
+        return data, jax.ShapeDtypeStruct(window.rows.shape, window.rows.dtype)
+
+    def _traced(
+        self, values: Values, data: Specification, batch_size: int, dtype: Any
+    ) -> tuple[ClosedJaxpr, Any]:
+        """Trace one iteration at a batch size; return its program and the results' tree."""
+        rows = jax.ShapeDtypeStruct((batch_size,), dtype)
+        program, result = jax.make_jaxpr(self._iteration, return_shape=True)(
+            _structs(values), data, rows
+        )
+        if self._chosen is None:
+            self._chosen = choose(program.jaxpr, self._platform, self._told)
+        return rewrite_pooling(program, self._platform), result
+
+    def _training_program(
+        self, values: Values, loaded: tuple[Specification, ...]
+    ) -> tuple[object, Callable[[], Any]]:
+        """Return the key of the training program for such windows, and how to lower it."""
+        data, rows = loaded
+        key = ("train", _key(data), _key(rows))
+
+        def lower() -> Any:
+            structs = _structs(values)
+            batch_size = rows.shape[1]
+            program, result = self._traced(structs, data, batch_size, rows.dtype)
+            flat = jaxpr_as_fun(program)
+            tree = jax.tree.structure(result)
+
+            def iterate(values: Values, data: Batch, row: jax.Array) -> Trained:
+                arguments = jax.tree.leaves((values, data, row))
+                trained: Trained = jax.tree.unflatten(tree, flat(*arguments))
+                return trained
+
+            scalar = jax.ShapeDtypeStruct((), jnp.int32)
+            if self._scans:
+                scanned = jax.jit(self._scanned(iterate, result))
+                return scanned.lower(structs, data, rows, scalar, scalar)
+            single = jax.jit(self._single(iterate), donate_argnums=0)
+            return single.lower(structs, data, rows, scalar)
+
+        return key, lower
+
+    def _scanned(self, iterate: Callable[..., Trained], result: Trained) -> Callable[..., Any]:
+        """A whole segment as one program: iterations `start` to `stop - 1` of the rows."""
+        own_logs = has_own_step(self._model, "train_step")
+
+        def segment(
+            values: Values, data: Batch, rows: jax.Array, start: jax.Array, stop: jax.Array
+        ) -> tuple[Any, ...]:
+            def body(place: jax.Array, carry: tuple[Any, ...]) -> tuple[Any, ...]:
+                values, losses, _, _ = carry
+                rate = learning_rate(self._model, values.optimizer)
+                row = lax.dynamic_index_in_dim(rows, place, keepdims=False)
+                values, loss, logs = iterate(values, data, row)
+                losses = lax.dynamic_update_index_in_dim(
+                    losses, loss.astype(jnp.float32), place, 0
+                )
+                return values, losses, logs, rate
+
+            losses = jnp.zeros(rows.shape[0], jnp.float32)
+            logs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), result.logs)
+            rate = jnp.zeros((), jnp.float32)
+            carry = (values, losses, logs, rate)
+            values, losses, logs, rate = lax.fori_loop(start, stop, body, carry)
+            metrics = logs if own_logs else metrics_result(self._model, values.metrics)
+            return values, losses, metrics, rate
+
+        return segment
+
+    def _single(self, iterate: Callable[..., Trained]) -> Callable[..., Any]:
+        """One iteration as one program: that of row `place`."""
+        own_logs = has_own_step(self._model, "train_step")
+
+        def iteration(
+            values: Values, data: Batch, rows: jax.Array, place: jax.Array
+        ) -> tuple[Any, ...]:
+            rate = learning_rate(self._model, values.optimizer)
+            row = lax.dynamic_index_in_dim(rows, place, keepdims=False)
+            values, loss, logs = iterate(values, data, row)
+            metrics = logs if own_logs else metrics_result(self._model, values.metrics)
+            return values, loss.astype(jnp.float32), metrics, rate
+
+        return iteration
+
+    def _evaluation_program(
+        self, values: Values, loaded: tuple[Specification, ...]
+    ) -> tuple[object, Callable[[], Any]]:
+        """Return the key of the evaluation program for such windows, and how to lower it."""
+        data, rows = loaded
+        key = ("evaluate", _key(data), _key(rows))
+        own_logs = has_own_step(self._model, "test_step")
+
+        def segment(
+            trainable: list[jax.Array],
+            non_trainable: list[jax.Array],
+            metrics: list[jax.Array],
+            data: Batch,
+            rows: jax.Array,
+            start: jax.Array,
+            stop: jax.Array,
+        ) -> tuple[Any, ...]:
+            def batch(place: jax.Array, metrics: list[jax.Array]) -> tuple[Values, Any]:
+                values = Values(trainable, non_trainable, [], metrics)
+                row = lax.dynamic_index_in_dim(rows, place, keepdims=False)
+                return self._evaluation(values, data, row)
+
+            def body(place: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+                after, logs = batch(place, carry[0])
+                return after.metrics, logs if own_logs else {}
+
+            logs = {}
+            if own_logs:
+                _, shapes = jax.eval_shape(batch, start, metrics)
+                logs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+            metrics, logs = lax.fori_loop(start, stop, body, (metrics, logs))
+            return metrics, logs if own_logs else metrics_result(self._model, metrics)
+
+        def lower() -> Any:
+            scalar = jax.ShapeDtypeStruct((), jnp.int32)
+            parts = (values.trainable, values.non_trainable, values.metrics)
+            return jax.jit(segment).lower(*_structs(parts), data, rows, scalar, scalar)
+
+        return key, lower
+
+
+def build(model: keras.Model, example: Samples) -> None:
+    """Create the model's, the metrics' and the optimizer's variables where they are missing."""
+    model._assert_compile_called("fit")
+    few = example.rows(np.arange(min(2, example.count)))
+    x = few.x
+    if few.divisor is not None:
+        x = jax.tree.map(lambda leaf: leaf.astype(np.float32) / np.float32(few.divisor), x)
+    model._symbolic_build(data_batch=(x, few.y, few.weight))
+
+
+def device_name() -> str:
+    """Return the kind and number of devices that JAX computes on."""
+    devices = jax.devices()
+    kind = devices[0].platform
+    name = kind if kind == "cpu" else f"{kind} ({devices[0].device_kind})"
+    return name if len(devices) == 1 else f"{len(devices)} x {name}"
+
+
+def _to_device(samples: Samples) -> Batch:
+    """Copy samples to the device as they are."""
+    batch: Batch = jax.tree.map(jax.device_put, Batch(samples.x, samples.y, samples.weight))
+    return batch
+
+
+def _to_specification(samples: Samples) -> Specification:
+    """The shapes and types of samples."""
+    return _structs(Batch(samples.x, samples.y, samples.weight))
+
+
+def _structs(tree: Any) -> Specification:
+    """The shapes and types of a tree of arrays."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+
+
+def _specification(loaded: LoadedWindow) -> tuple[Specification, ...]:
+    """What a loaded window's program is compiled for."""
+    return _structs(loaded.data), _structs(loaded.rows)
+
+
+def _key(tree: Specification) -> object:
+    """A hashable form of shapes and types."""
+    flat, structure = jax.tree.flatten(tree)
+    return structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in flat)
+
+

@@ -1,0 +1,175 @@
+"""Which backend, and which engine for a model.
+
+The one place, besides the command line, that reads the environment: Keras reads its
+backend from there, once, when it is first imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from epochwise.data.samples import Samples
+from epochwise.errors import BackendError, EpochwiseError, ModelError
+
+if TYPE_CHECKING:
+    from epochwise.engines.base import Engine
+
+BACKENDS = ("jax", "tensorflow", "torch")
+
+UNSAFE_JAXLIB = {
+    "0.10.2": "it computes wrong matrix-vector products and sums on CPUs (jax issue 39103)"
+}
+"""Versions that miscompile; `tests/engines/test_jaxlib.py` holds the reproducer."""
+
+
+def select_backend() -> str:
+    """Choose Keras's backend if the user has not, before Keras is imported.
+
+    What the user has said counts: `KERAS_BACKEND`, then the `backend` in Keras's own
+    configuration file, then Keras already imported. Else JAX where it is installed.
+
+    Returns:
+        The backend's name: one of `jax`, `tensorflow`, `torch`.
+
+    Raises:
+        BackendError: no backend is installed, or the version of JAX is unsafe.
+    """
+    chosen = _chosen_backend()
+    if chosen is None:
+        installed = [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
+        if not installed:
+            raise BackendError(
+                "No backend for Keras is installed: jax, tensorflow and torch are all missing.",
+                "pip install jax",
+            )
+        chosen = installed[0]
+        os.environ["KERAS_BACKEND"] = chosen
+    if chosen == "jax":
+        _check_jaxlib()
+    return chosen
+
+
+def _chosen_backend() -> str | None:
+    """What the user has chosen, `None` if nothing."""
+    if "keras" in sys.modules:
+        return str(sys.modules["keras"].config.backend())
+    if os.environ.get("KERAS_BACKEND"):
+        return os.environ["KERAS_BACKEND"]
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        configured = json.loads((home / "keras.json").read_text(encoding="utf-8"))
+        backend = configured.get("backend")
+    except (OSError, ValueError, AttributeError):
+        return None
+    # Keras writes this file itself, with TensorFlow in it, when it is first imported.
+    if backend not in BACKENDS or importlib.util.find_spec(backend) is None:
+        return None
+    return str(backend)
+
+
+def _check_jaxlib() -> None:
+    """Refuse the versions that compute wrong results."""
+    try:
+        version = metadata.version("jaxlib")
+    except metadata.PackageNotFoundError:
+        return
+    if version in UNSAFE_JAXLIB:
+        raise BackendError(
+            f"jaxlib {version} is not safe to train with: {UNSAFE_JAXLIB[version]}.",
+            "pip install 'jax!=0.10.2' 'jaxlib!=0.10.2'",
+        )
+
+
+def engine_for(
+    model: Any,
+    *,
+    example: Samples,
+    resident: Samples | None,
+    validation: Samples | None,
+    microbatch_size: int | None = None,
+    segments: Literal["scan", "single"] | None = None,
+) -> Engine[Any, Any]:
+    """Return the fastest engine that can train this model as asked.
+
+    Args:
+        model: a compiled Keras model.
+        example: some of the training samples, for building the model.
+        resident: the data that windows without samples of their own count in.
+        validation: the same for the validation part.
+        microbatch_size: samples that go through the network at once, `None` for all.
+        segments: how segments are executed, `None` to choose.
+
+    Raises:
+        ModelError: the model is not compiled, or is compiled so that it cannot be
+            trained with exact counts.
+    """
+    import keras
+
+    check_compiled(model)
+    options: dict[str, Any] = {
+        "example": example,
+        "resident": resident,
+        "validation": validation,
+        "microbatch_size": microbatch_size,
+    }
+    backend = keras.config.backend()
+    if backend != "jax":
+        reason = f"the {backend} backend runs one iteration a call."
+    elif model.run_eagerly:
+        reason = "the model was compiled with run_eagerly=True."
+    elif not model.jit_compile:
+        reason = "the model was compiled with jit_compile=False, or a layer refuses jit."
+    else:
+        from epochwise.engines.on_jax import JaxEngine
+
+        engine = JaxEngine(model, segments=segments, **options)
+        try:
+            engine.trace(example)
+        except EpochwiseError:
+            raise
+        except Exception as error:
+            if not engine.has_own_step:
+                raise
+            reason = (
+                f"{type(model).__name__}.train_step cannot be compiled as a pure function "
+                f"({type(error).__name__}: {str(error).splitlines()[0]})."
+            )
+        else:
+            return engine
+    if segments is not None:
+        raise ModelError(
+            f'segments="{segments}" needs the compiled engine, but {reason}',
+            "leave out segments.",
+        )
+    from epochwise.engines.on_keras import KerasEngine
+
+    return KerasEngine(model, reason=f"One call an iteration, which is slower: {reason}", **options)
+
+
+def check_compiled(model: Any) -> None:
+    """Refuse a model that cannot be trained with exact counts.
+
+    Raises:
+        ModelError: it is no compiled Keras model, or its optimizer gathers gradients
+            over several iterations by itself.
+    """
+    if not getattr(model, "compiled", False):
+        raise ModelError(
+            f"The model ({type(model).__name__}) is not compiled: it has no optimizer and no loss.",
+            'call model.compile(optimizer="adam", loss=...) before fit.',
+        )
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    gathered = getattr(optimizer, "gradient_accumulation_steps", None)
+    if gathered is not None and gathered > 1:
+        raise ModelError(
+            f"The optimizer has gradient_accumulation_steps={gathered}: it would update the "
+            "weights only every so many iterations, and lose what is left at the end.",
+            "build the optimizer without it, and give fit batch_size= for the samples of an "
+            "update and microbatch_size= for those that fit in memory.",
+        )

@@ -1,0 +1,191 @@
+"""What a training tells while it runs: one event for each thing that happened.
+
+The loop yields these in order; the progress line, the recorder, Keras callbacks and
+whatever a user plugs in read them and nothing else. A plug-in has one method,
+`on_event(event)`. Events hold host numbers only, never a framework's arrays.
+
+The order, as the loop yields it:
+
+    RunBegun
+      EpochBegun                     before the first iteration of each epoch
+        IterationsDone  (1 or more)  after each segment
+        EvaluationBegun, Evaluated   where the plan evaluates
+      EpochDone                      its metrics, validation included
+    Stopped                          always the last, whatever ended the run
+
+Between an event and the next the model holds the current values of all its variables:
+a reader may look at them and may change them, and the next iteration starts from what
+it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from epochwise.plan import Plan
+from epochwise.position import Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopReason:
+    """Why a run ended.
+
+    Args:
+        rule: a short name that programs can compare: `plan`, `callback`, `interrupt`.
+        sentence: the same for people, with the numbers.
+        at_once: whether the run ends without a last evaluation.
+    """
+
+    rule: str
+    sentence: str
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineDescription:
+    """How the iterations are executed, as the record keeps it.
+
+    Args:
+        engine: `jax` (compiled segments) or `keras` (one call an iteration).
+        backend: Keras's backend with its version, `jax 0.10.1`.
+        device: kind and count of devices, `cpu` or `gpu (NVIDIA H100)`.
+        execution: `scan` (a segment is one compiled loop) or `single` (a compiled
+            iteration is dispatched for each).
+        reason: why this engine and this execution were chosen, one sentence.
+    """
+
+    engine: str
+    backend: str
+    device: str
+    execution: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBegun:
+    """The plan is checked and the engine ready; nothing has been trained yet.
+
+    Args:
+        plan: what will happen; `None` for data of unknown length.
+        epochs: epochs asked for, rounded up; `None` where only iterations were told
+            for data of unknown length.
+        position: where it starts; not `START` when a run goes on.
+        engine: how the iterations are executed.
+    """
+
+    plan: Plan | None
+    epochs: int | None
+    position: Position
+    engine: EngineDescription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochBegun:
+    """An epoch begins, or goes on from a position inside it.
+
+    Args:
+        epoch_index: zero-based.
+        iterations_per_epoch: its planned length; `None` while that is unknown.
+    """
+
+    epoch_index: int
+    position: Position
+    iterations_per_epoch: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IterationsDone:
+    """A segment of iterations was run.
+
+    Args:
+        epoch_index: zero-based epoch that all of them belong to.
+        position: what is done now, these iterations included.
+        losses: the loss of each iteration's own batch, in order.
+        samples: samples in each of them, in order [samples].
+        metrics: running means over the samples of this epoch so far, `loss` first.
+        learning_rate: of the last iteration's update.
+        seconds: wall time since the previous segment ended, compiling left out [s].
+        compile_seconds: wall time spent compiling for it [s].
+        epoch_goes_on: whether the plan has another iteration in this epoch.
+    """
+
+    epoch_index: int
+    position: Position
+    losses: tuple[float, ...]
+    samples: tuple[int, ...]
+    metrics: Mapping[str, float]
+    learning_rate: float | None
+    seconds: float
+    compile_seconds: float
+    epoch_goes_on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationBegun:
+    """The validation part is about to be evaluated."""
+
+    epoch_index: int
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """The validation part was evaluated.
+
+    Args:
+        metrics: means over its samples, without a `val_` prefix.
+        samples: how many samples were evaluated [samples]; `None` if not known.
+        seconds: wall time, compiling left out [s].
+        compile_seconds: wall time spent compiling for it [s].
+    """
+
+    epoch_index: int
+    position: Position
+    metrics: Mapping[str, float]
+    samples: int | None
+    seconds: float
+    compile_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochDone:
+    """An epoch is over; or the run ends inside it (`whole` is false).
+
+    Args:
+        metrics: means over the epoch's samples, then `val_` ones if evaluated.
+        whole: whether every iteration of the epoch was run.
+    """
+
+    epoch_index: int
+    position: Position
+    metrics: Mapping[str, float]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The run is over.
+
+    Args:
+        updates: weight updates that the optimizer itself counted in this run, by the
+            optimizer's name; `None` where it keeps no count. Fewer than the iterations
+            where a loss scale skipped non-finite gradients.
+    """
+
+    position: Position
+    reason: StopReason
+    updates: Mapping[str, int] = field(default_factory=dict)
+
+
+Event: TypeAlias = (
+    RunBegun | EpochBegun | IterationsDone | EvaluationBegun | Evaluated | EpochDone | Stopped
+)
+
+
+class Listener(Protocol):
+    """A plug-in: anything that wants to know what happens."""
+
+    def on_event(self, event: Event) -> None:
+        """Take note of an event. What it raises ends the run, weights kept."""

@@ -1,0 +1,35 @@
+"""The network to train: built in, made by the user's function, or loaded from a file.
+
+Owns how a model is named on the command line, and its compiling where the user left
+that open. What can be checked without the framework is checked without it
+(`parse_model`, `check_optimizer`), so that a slip costs no import of Keras.
+"""
+
+from epochwise.models.building import ModelRequest, TrainableModel, build_model
+from epochwise.models.describing import describe, named_weights
+from epochwise.models.naming import (
+    BUILT_IN,
+    BuiltIn,
+    FromFile,
+    FromFunction,
+    ModelSource,
+    check_learning_rate,
+    check_optimizer,
+    parse_model,
+)
+
+__all__ = [
+    "BUILT_IN",
+    "BuiltIn",
+    "FromFile",
+    "FromFunction",
+    "ModelRequest",
+    "ModelSource",
+    "TrainableModel",
+    "build_model",
+    "check_learning_rate",
+    "check_optimizer",
+    "describe",
+    "named_weights",
+    "parse_model",
+]

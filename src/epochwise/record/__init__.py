@@ -1,0 +1,36 @@
+"""What a run leaves behind: events in, files out; and files in, a typed run out.
+
+A record holds JSON and raw numbers, never a pickle, and reading one runs nothing.
+"""
+
+from epochwise.record.arrays import data_sha256, read_weights, weights_sha256
+from epochwise.record.header import Header, machine, versions
+from epochwise.record.jsontext import json_text
+from epochwise.record.naming import RUNS_FOLDER, run_name
+from epochwise.record.reading import StoredRun, find_run, read_run, run_folders
+from epochwise.record.recorder import Recorder
+from epochwise.record.run import Run, Seconds
+from epochwise.record.storage import RunFolder, require_free
+from epochwise.record.tally import Tally
+
+__all__ = [
+    "RUNS_FOLDER",
+    "Header",
+    "Recorder",
+    "Run",
+    "RunFolder",
+    "Seconds",
+    "StoredRun",
+    "Tally",
+    "data_sha256",
+    "find_run",
+    "json_text",
+    "machine",
+    "read_run",
+    "read_weights",
+    "require_free",
+    "run_folders",
+    "run_name",
+    "versions",
+    "weights_sha256",
+]

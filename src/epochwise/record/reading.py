@@ -1,0 +1,262 @@
+"""A run's folder read back, as far as it is whole.
+
+A process may be killed at any byte. What is read is what stands before the first line
+of `events.jsonl` that is not whole; a series is cut to the iterations that the lines
+tell of. Nothing in a folder makes the reader fail but a
+header that is damaged or not there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epochwise.errors import RunError
+from epochwise.events import (
+    EngineDescription,
+    EpochBegun,
+    EpochDone,
+    Evaluated,
+    EvaluationBegun,
+    Event,
+    IterationsDone,
+    RunBegun,
+    Stopped,
+    StopReason,
+)
+from epochwise.plan import Plan
+from epochwise.position import Position
+from epochwise.record.header import HEADER_FILE, Header
+from epochwise.record.jsontext import number, numbers
+from epochwise.record.recorder import EVENTS_FILE, LOSS_FILE
+from epochwise.record.run import Run, Seconds
+from epochwise.record.storage import RunFolder
+from epochwise.record.tally import Tally
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StoredRun:
+    """A run as its folder has it.
+
+    Args:
+        header: what was known before it began.
+        run: what was done; its `stop` is `None` when the last line is missing, because
+            the process was killed or is still at it.
+    """
+
+    header: Header
+    run: Run
+
+
+def read_run(path: Path) -> StoredRun:
+    """Read the run in a folder, up to its last whole line.
+
+    Args:
+        path: the run's folder.
+
+    Raises:
+        RunError: it is no folder of a run, or its header cannot be read.
+    """
+    folder = RunFolder(path)
+    header = _read_header(folder)
+    tally = Tally()
+    ending: dict[str, Any] = {}
+    iterations_before = 0
+    for row in _whole_rows(folder.read(EVENTS_FILE) or b""):
+        try:
+            event = _event(row, header.plan)
+            if isinstance(event, Stopped):
+                ending = _ending(row)
+            if isinstance(event, RunBegun):
+                iterations_before = event.position.iterations_done
+        except (KeyError, TypeError, ValueError, AttributeError, RunError):
+            break
+        tally.on_event(event)
+    losses = np.frombuffer(_cut(folder.read(LOSS_FILE) or b"", 4), "<f4").astype(np.float32)
+    run = tally.run(losses=losses, folder=folder.path, **({"seconds": tally.seconds} | ending))
+    if run.stop is None:
+        run = replace(run, losses=losses[: run.position.iterations_done - iterations_before])
+    if run.engine is None and header.plan is not None:  # cut off before the run began
+        per_epoch = header.plan.iterations_per_epoch
+        run = replace(run, plan=header.plan, iterations_per_epoch=per_epoch)
+    return StoredRun(header=header, run=run)
+
+
+def find_run(named: str, parent: Path) -> Path:
+    """Return the folder of the run that someone names.
+
+    Args:
+        named: a path, a name in `parent`, or the beginning of just one name there.
+        parent: the folder that runs are kept in.
+
+    Raises:
+        RunError: there is none, or several begin so; the error names those that are near.
+    """
+    for path in (Path(named), parent / named):
+        if (path / HEADER_FILE).is_file():
+            return path
+    names = [path.name for path in run_folders(parent)]
+    beginning = [name for name in names if name.startswith(named)]
+    if len(beginning) == 1:
+        return parent / beginning[0]
+    if beginning:
+        raise RunError(
+            f"{len(beginning)} runs in {parent} begin with {named!r}: {_listed(beginning)}.",
+            f"type more of the name, such as {beginning[0]}.",
+        )
+    near = get_close_matches(named, names, n=3, cutoff=0.5) or names[:3]
+    if not near:
+        raise RunError(
+            f"There is no run {named!r}: {parent} holds none.",
+            "train one with `epochwise train`, or name the folder that holds your runs.",
+        )
+    raise RunError(
+        f"There is no run {named!r} in {parent}; near it are {_listed(near)}.",
+        f"type the name or the path of one, such as {near[0]}.",
+    )
+
+
+def run_folders(parent: Path) -> list[Path]:
+    """Return the folders that hold a run, newest first by name; none if there is no parent.
+
+    Args:
+        parent: the folder that runs are kept in.
+    """
+    if not parent.is_dir():
+        return []
+    found = [path for path in parent.iterdir() if (path / HEADER_FILE).is_file()]
+    return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def _read_header(folder: RunFolder) -> Header:
+    data = folder.read(HEADER_FILE)
+    if data is None:
+        raise RunError(
+            f"{folder.path} is no folder of a run: it has no {HEADER_FILE}.",
+            "name a folder that `epochwise runs` lists.",
+        )
+    try:
+        recorded = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RunError(
+            f"{folder.path / HEADER_FILE} is not JSON ({error}).",
+            "restore the file from a copy, or remove the folder.",
+        ) from error
+    return Header.from_json(recorded)
+
+
+def _whole_rows(data: bytes) -> Iterator[Row]:
+    """Yield the lines that end and are JSON objects, up to the first that is not."""
+    *lines, _cut_off = data.split(b"\n")
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(row, dict):
+            return
+        yield row
+
+
+def _event(row: Row, plan: Plan | None) -> Event:
+    """Return the event that a line tells of; the losses are not in it."""
+    kind = row["event"]
+    position = Position.from_json(row["position"])
+    if kind == "run_begun":
+        epochs = row["epochs"]
+        return RunBegun(
+            plan=plan,
+            epochs=None if epochs is None else _count(epochs),
+            position=position,
+            engine=EngineDescription(**{key: str(row["engine"][key]) for key in _ENGINE_KEYS}),
+        )
+    if kind == "stopped":
+        return Stopped(
+            position=position,
+            reason=StopReason(
+                rule=str(row["reason"]["rule"]), sentence=str(row["reason"]["sentence"])
+            ),
+            updates={str(name): _count(made) for name, made in row["updates"].items()},
+        )
+    epoch_index = _count(row["epoch_index"])
+    if kind == "epoch_begun":
+        per_epoch = row["iterations_per_epoch"]
+        return EpochBegun(
+            epoch_index=epoch_index,
+            position=position,
+            iterations_per_epoch=None if per_epoch is None else _count(per_epoch),
+        )
+    if kind == "evaluation_begun":
+        return EvaluationBegun(epoch_index=epoch_index, position=position)
+    metrics = numbers(row["metrics"])
+    if kind == "epoch_done":
+        return EpochDone(
+            epoch_index=epoch_index,
+            position=position,
+            metrics=metrics,
+            whole=bool(row["whole"]),
+        )
+    spent = {key: number(row[key]) for key in ("seconds", "compile_seconds")}
+    if kind == "evaluated":
+        samples = row["samples"]
+        return Evaluated(
+            epoch_index=epoch_index,
+            position=position,
+            metrics=metrics,
+            samples=None if samples is None else _count(samples),
+            **spent,
+        )
+    if kind == "iterations_done":
+        rate = row["learning_rate"]
+        return IterationsDone(
+            epoch_index=epoch_index,
+            position=position,
+            losses=(),
+            samples=(),
+            metrics=metrics,
+            learning_rate=None if rate is None else number(rate),
+            epoch_goes_on=bool(row["epoch_goes_on"]),
+            **spent,
+        )
+    raise ValueError(f"{kind!r} is no kind of event")
+
+
+_ENGINE_KEYS = ("engine", "backend", "device", "execution", "reason")
+
+
+def _ending(row: Row) -> dict[str, Any]:
+    """Return what the last line tells beside the event, as `Tally.run` takes it."""
+    test, digest = row["test"], row["weights_sha256"]
+    return {
+        "test": None if test is None else numbers(test),
+        "weights_sha256": None if digest is None else str(digest),
+        "seconds": Seconds.from_json(row["seconds"]),
+    }
+
+
+def _count(value: object) -> int:
+    """Return a count that is one.
+
+    Raises:
+        ValueError: it is no integer of 0 or more.
+    """
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _cut(data: bytes, size: int) -> bytes:
+    """Return the items that are whole."""
+    return data[: len(data) - len(data) % size]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

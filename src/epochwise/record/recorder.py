@@ -1,0 +1,244 @@
+"""Events written to a run's folder as they happen.
+
+    run.json              what is known before the first iteration
+    events.jsonl          one line per event, appended
+    series.json           what the files in series/ hold
+    series/loss.f32       the loss of each iteration's own batch
+    series/batch_size.u32 the samples of each iteration, where no plan tells them
+    weights.safetensors   the final weights
+
+A line of `events.jsonl` is a JSON object: `event`, its kind; `at`, seconds since the
+record began; and the event's own fields. Segments that end within a second of each
+other share a line. The last line, `stopped`, is written when everything else is in
+place: a record without it is of a run that did not end in good order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+import numpy as np
+
+from epochwise.data.samples import Array
+from epochwise.events import (
+    EngineDescription,
+    EpochBegun,
+    EpochDone,
+    Evaluated,
+    EvaluationBegun,
+    Event,
+    IterationsDone,
+    RunBegun,
+    Stopped,
+    StopReason,
+)
+from epochwise.position import Position
+from epochwise.record.arrays import write_weights
+from epochwise.record.header import Header
+from epochwise.record.jsontext import json_text
+from epochwise.record.run import Run
+from epochwise.record.storage import RunFolder
+
+EVENTS_FILE = "events.jsonl"
+SERIES_FILE = "series.json"
+LOSS_FILE = "series/loss.f32"
+BATCH_SIZE_FILE = "series/batch_size.u32"
+
+FLUSH_SECONDS = 1.0
+"""How much of a run may be lost with the process [s]."""
+
+
+class Recorder:
+    """A listener that keeps a run on disk.
+
+    Used as a context, so that the files are closed however the run ends:
+
+        with Recorder(folder, header) as recorder:
+            for event in loop:
+                recorder.on_event(event)
+            digest = recorder.write_weights(weights)
+            recorder.close(tally.run(weights_sha256=digest, ...))
+
+    Args:
+        folder: the run's, made by `RunFolder.create` or `RunFolder.create_named`.
+        header: what is known now; written at once.
+        clock: a clock that never goes back [s].
+
+    Raises:
+        RunError: a file could not be written, here and in every method.
+    """
+
+    def __init__(
+        self, folder: RunFolder, header: Header, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Write the header."""
+        self.folder = folder
+        self._clock = clock
+        self._began = self._flushed = clock()
+        self._segments: IterationsDone | None = None
+        self._iterations = 0
+        self._stopped: Stopped | None = None
+        self._keeps_batch_sizes = header.plan is None
+        header.write(folder)
+
+    def __enter__(self) -> Recorder:
+        """Return the recorder itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Write out what is still held and close the files; the record stays as it is."""
+        try:
+            self._write_segments()
+        finally:
+            self.folder.close()
+
+    def on_event(self, event: Event) -> None:
+        """See `Listener.on_event`."""
+        if isinstance(event, IterationsDone):
+            self._add_segment(event)
+            if self._clock() - self._flushed >= FLUSH_SECONDS:
+                self._flush()
+            return
+        self._write_segments()
+        if isinstance(event, Stopped):
+            self._stopped = event  # its line is the last, and `close` writes it
+        else:
+            self._append(event_row(event))
+        if isinstance(event, RunBegun):
+            self._describe_series(event.position.iterations_done + 1)
+        if isinstance(event, (EpochDone, RunBegun, Stopped)):
+            self._flush()
+
+    def write_weights(self, weights: Sequence[tuple[str, Array]]) -> str:
+        """Write the final weights and return their digest.
+
+        Args:
+            weights: name and value of each, in the order of `model.weights`.
+        """
+        return write_weights(self.folder, weights)
+
+    def close(self, run: Run) -> Run:
+        """Write the last line and have everything on the disk.
+
+        Args:
+            run: the run that ended; must have a reason for it.
+
+        Returns:
+            The run with its folder.
+
+        Raises:
+            ValueError: nothing stopped the run yet.
+        """
+        if run.stop is None:
+            raise ValueError("a run that has not ended cannot be closed")
+        self._write_segments()
+        self.folder.sync()  # the last line must not reach the disk before the others
+        closing = Stopped(position=run.position, reason=run.stop, updates=run.updates)
+        ending = {
+            "test": run.test,
+            "weights_sha256": run.weights_sha256,
+            "seconds": run.seconds.to_json(),
+        }
+        self._append(event_row(closing) | ending)
+        self.folder.sync()
+        self.folder.close()
+        return replace(run, folder=self.folder.path)
+
+    def _add_segment(self, event: IterationsDone) -> None:
+        """Keep each iteration's numbers, and the segment for the next line."""
+        self.folder.append(LOSS_FILE, np.asarray(event.losses, "<f4").tobytes())
+        if self._keeps_batch_sizes:
+            self.folder.append(BATCH_SIZE_FILE, np.asarray(event.samples, "<u4").tobytes())
+        earlier = self._segments
+        self._iterations += len(event.losses)
+        if earlier is None:
+            self._segments = event
+            return
+        self._segments = replace(
+            event,
+            seconds=earlier.seconds + event.seconds,
+            compile_seconds=earlier.compile_seconds + event.compile_seconds,
+        )
+
+    def _write_segments(self) -> None:
+        """Write the line of the segments held back, if there are any."""
+        if self._segments is None:
+            return
+        self._append(event_row(self._segments) | {"iterations": self._iterations})
+        self._segments, self._iterations = None, 0
+
+    def _append(self, row: Mapping[str, Any]) -> None:
+        at = round(self._clock() - self._began, 6)
+        line = json_text({"event": row["event"], "at": at, **row})
+        self.folder.append(EVENTS_FILE, line.encode() + b"\n")
+
+    def _flush(self) -> None:
+        self._write_segments()
+        self.folder.flush()
+        self._flushed = self._clock()
+
+    def _describe_series(self, first_iteration: int) -> None:
+        """Write what the series hold, before the first number of them."""
+        series = [
+            {
+                "name": "loss",
+                "file": LOSS_FILE,
+                "dtype": "<f4",
+                "unit": "loss of the iteration's own batch, a mean over its samples",
+                "first_iteration": first_iteration,
+            }
+        ]
+        if self._keeps_batch_sizes:
+            series.append(
+                {
+                    "name": "batch_size",
+                    "file": BATCH_SIZE_FILE,
+                    "dtype": "<u4",
+                    "unit": "samples",
+                    "first_iteration": first_iteration,
+                }
+            )
+        self.folder.write(
+            SERIES_FILE, [json_text({"series": series}, indent=2).encode() + b"\n"]
+        )
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """Return an event as its line keeps it; the losses of iterations are in the series.
+
+    Example:
+        >>> from epochwise.position import START
+        >>> event_row(EvaluationBegun(epoch_index=0, position=START))["event"]
+        'evaluation_begun'
+    """
+    row: dict[str, Any] = {"event": KINDS[type(event)]}
+    for field in fields(event):
+        if field.name in _KEPT_ELSEWHERE.get(type(event), ()):
+            continue
+        value = getattr(event, field.name)
+        row[field.name] = asdict(value) if isinstance(value, _PARTS) else value
+    return row
+
+
+KINDS: dict[type[Event], str] = {
+    RunBegun: "run_begun",
+    EpochBegun: "epoch_begun",
+    IterationsDone: "iterations_done",
+    EvaluationBegun: "evaluation_begun",
+    Evaluated: "evaluated",
+    EpochDone: "epoch_done",
+    Stopped: "stopped",
+}
+"""The name of each kind of event in a record."""
+
+
+_PARTS = (Position, EngineDescription, StopReason)
+
+_KEPT_ELSEWHERE: dict[type[Event], frozenset[str]] = {
+    RunBegun: frozenset({"plan"}),
+    IterationsDone: frozenset({"losses", "samples"}),
+}
+"""Fields that no line repeats: the plan is in the header, the others in the series."""

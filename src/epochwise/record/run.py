@@ -1,0 +1,139 @@
+"""A training that ended, in numbers: what `fit` returns and what a record holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from epochwise.events import EngineDescription, StopReason
+from epochwise.plan import Plan
+from epochwise.position import Position
+from epochwise.record.jsontext import jsonable, number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seconds:
+    """Where the wall time of a run went [s].
+
+    The parts need not add up to `total`: some overlap (data is read while the
+    framework is imported), and what belongs to none is in `total` alone.
+
+    Args:
+        total: from the start of the process, or of `fit`, to the end.
+        importing: importing the framework.
+        data: reading, checking and splitting the data.
+        compiling: tracing and compiling programs.
+        training: iterations.
+        evaluating: validation and test parts.
+
+    Example:
+        >>> Seconds(total=2.0, importing=1.0).to_json()["import"]
+        1.0
+    """
+
+    total: float = 0.0
+    importing: float = 0.0
+    data: float = 0.0
+    compiling: float = 0.0
+    training: float = 0.0
+    evaluating: float = 0.0
+
+    def to_json(self) -> dict[str, float]:
+        """Return `total`, `import`, `data`, `compile`, `train` and `evaluate` [s]."""
+        return {_SECONDS_KEYS[name]: seconds for name, seconds in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, recorded: Mapping[str, Any]) -> Seconds:
+        """Read back what `to_json` gave.
+
+        Raises:
+            ValueError: a part is missing or no number.
+        """
+        if not set(_SECONDS_KEYS.values()) <= set(recorded):
+            raise ValueError(f"seconds need {sorted(_SECONDS_KEYS.values())}")
+        return cls(**{f.name: number(recorded[_SECONDS_KEYS[f.name]]) for f in fields(cls)})
+
+
+_SECONDS_KEYS = {
+    "total": "total",
+    "importing": "import",
+    "data": "data",
+    "compiling": "compile",
+    "training": "train",
+    "evaluating": "evaluate",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """One training: what was planned, what was done, and how it went.
+
+    Args:
+        plan: what was to happen; `None` for data whose length was not known before.
+        position: what is done.
+        history: for each metric one value an epoch, as Keras's `History.history`;
+            validation metrics begin with `val_`.
+        losses: the loss of each iteration's own batch, in order, shape
+            `(iterations,)`, float32.
+        stop: why it ended; `None` for a run that never did (a process that was killed).
+        seconds: where the time went.
+        engine: how the iterations were executed; `None` if none began.
+        iterations_per_epoch: M, planned or found out [iterations]; `None` if unknown.
+        updates: weight updates that the optimizer counted itself, by its name.
+        test: metrics of the test part, `loss` first; `None` without one.
+        weights_sha256: digest of the final weights; `None` if they were not kept.
+        folder: where the record is; `None` if none was kept.
+    """
+
+    plan: Plan | None
+    position: Position
+    history: Mapping[str, Sequence[float]]
+    losses: npt.NDArray[np.float32]
+    stop: StopReason | None
+    seconds: Seconds
+    engine: EngineDescription | None
+    iterations_per_epoch: int | None = None
+    updates: Mapping[str, int] = field(default_factory=dict)
+    test: Mapping[str, float] | None = None
+    weights_sha256: str | None = None
+    folder: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the run as `epochwise train --json` prints it.
+
+        Returns:
+            The keys `run` (the folder's path), `plan`, `done` (`epochs`, `iterations`,
+            `samples`; epochs are a number when whole, else `"a/b"`, and `None` where
+            the length of an epoch is not known), `stop`, `history`, `test`,
+            `weights_sha256`, `seconds`, `backend` and `device`. NaN and infinity are
+            the strings of `epochwise.record.jsontext`.
+        """
+        epochs = self.position.epochs_done_fraction(self.iterations_per_epoch)
+        if epochs is None:
+            shown = None
+        else:
+            shown = epochs.numerator if epochs.denominator == 1 else str(epochs)
+        stop = None
+        if self.stop is not None:
+            stop = {"rule": self.stop.rule, "sentence": self.stop.sentence}
+        return {
+            "run": None if self.folder is None else str(self.folder),
+            "plan": None if self.plan is None else self.plan.to_json(),
+            "done": {
+                "epochs": shown,
+                "iterations": self.position.iterations_done,
+                "samples": self.position.samples_done,
+            },
+            "stop": stop,
+            "history": jsonable(self.history),
+            "test": jsonable(self.test),
+            "weights_sha256": self.weights_sha256,
+            "seconds": jsonable(self.seconds.to_json()),
+            "backend": None if self.engine is None else self.engine.backend,
+            "device": None if self.engine is None else self.engine.device,
+        }
