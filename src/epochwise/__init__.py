@@ -1,1 +1,31 @@
 """Epochwise: train neural networks with epoch, batch and iteration under exact control."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from epochwise.api import fit as fit
+    from epochwise.errors import EpochwiseError as EpochwiseError
+    from epochwise.plan import Plan as Plan
+    from epochwise.position import Position as Position
+    from epochwise.record import Run as Run
+
+_HOMES = {
+    "EpochwiseError": "epochwise.errors",
+    "Plan": "epochwise.plan",
+    "Position": "epochwise.position",
+    "Run": "epochwise.record",
+    "fit": "epochwise.api",
+}
+
+__all__ = ["EpochwiseError", "Plan", "Position", "Run", "fit"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's module when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'epochwise' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -30,8 +30,8 @@ from epochwise.events import (
     Event,
     IterationsDone,
     RunBegun,
-    StopReason,
     Stopped,
+    StopReason,
 )
 from epochwise.plan import Plan
 from epochwise.position import START, Position
@@ -158,7 +158,7 @@ def train(
         due = (epoch_index + 1) % course.validate_every_epochs == 0
         if validation is not None and due and not (reason and reason.at_once):
             yield EvaluationBegun(epoch_index=epoch_index, position=position)
-            evaluated = _evaluate(engine, course, validation, epoch_index, position, clock)
+            evaluated = evaluate(engine, course, validation, epoch_index, position, clock)
             yield evaluated
             named = {f"val_{name}": value for name, value in evaluated.metrics.items()}
             metrics = {**metrics, **named}
@@ -230,7 +230,9 @@ def _shapes(feed: Feed, course: Course, position: Position) -> list[Window]:
     windows = [feed.window(*place)]
     per_epoch = feed.iterations_per_epoch
     if feed.is_pure and per_epoch is not None:
-        left = None if course.iterations is None else course.iterations - position.iterations_done
+        left = (
+            None if course.iterations is None else course.iterations - position.iterations_done
+        )
         if left is None or place[1] + left >= per_epoch:
             windows.append(feed.window(place[0], per_epoch - 1))
         if place[1] and (left is None or place[1] + left > per_epoch):
@@ -249,13 +251,13 @@ def _validation_shapes(course: Course) -> list[Window]:
     return [feed.window(0, 0), feed.window(0, last)]
 
 
-def _evaluate(
+def evaluate(
     engine: Engine[Values, Loaded],
     course: Course,
     feed: Feed,
     epoch_index: int,
     position: Position,
-    clock: Callable[[], float],
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Evaluated:
     """Evaluate the validation part; the values that training goes on from stay as they are."""
     since, compiled = clock(), engine.compile_seconds

@@ -476,6 +476,11 @@ class BatchFeed:
         return
 
     @property
+    def is_pure(self) -> bool:
+        """See `Feed.is_pure`: reading ahead of an epoch would start the user's loader."""
+        return False
+
+    @property
     def samples(self) -> int | None:
         """Samples of the last pass that was read to its end; `None` before [samples].
 

@@ -95,12 +95,14 @@ class ArrayFeed:
         plan: gives the batch size and what happens to the remainder.
         gather: whether the samples of a window are gathered on the host, for data that
             does not fit on the device; else they are resident there.
+        epochs_before: epochs of this order that were trained before this run [epochs].
     """
 
     train: Samples
     order: Order
     plan: Plan
     gather: bool = False
+    epochs_before: int = 0
 
     @property
     def resident(self) -> Samples | None:
@@ -142,18 +144,22 @@ class ArrayFeed:
         if iteration_index < full:
             first = iteration_index - iteration_index % self.capacity
             count = min(self.capacity, full - first)
-            rows = self.order.batches(epoch_index, first, count, full_size)
+            rows = self.order.batches(self.epochs_before + epoch_index, first, count, full_size)
             capacity = self.capacity
         else:
             first, count, capacity = full, 1, 1
-            tail = self.order.indices(epoch_index, full * full_size, plan.samples)
+            tail = self.order.indices(
+                self.epochs_before + epoch_index, full * full_size, plan.samples
+            )
             rows = tail.astype(self.order.dtype).reshape(1, -1)
         samples = None
         if self.gather:
             samples = _gather(self.train, rows, capacity)
             rows = np.arange(capacity * rows.shape[1], dtype=np.int32).reshape(capacity, -1)
         elif count < capacity:
-            rows = np.concatenate([rows, np.zeros((capacity - count, full_size), rows.dtype)])
+            padded = np.zeros((capacity, full_size), rows.dtype)
+            padded[:count] = rows
+            rows = padded
         return Window(
             epoch_index=epoch_index,
             first_iteration_index=first,
@@ -176,4 +182,3 @@ def _gather(train: Samples, rows: npt.NDArray[np.signedinteger], capacity: int) 
         return out
 
     return train.map(gather)
-

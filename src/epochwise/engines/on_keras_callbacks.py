@@ -20,8 +20,8 @@ from epochwise.events import (
     Event,
     IterationsDone,
     RunBegun,
-    StopReason,
     Stopped,
+    StopReason,
 )
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
@@ -107,7 +107,9 @@ class KerasCallbacks:
 
 def _looks_at_batches(callback: keras.callbacks.Callback) -> bool:
     """Tell whether any batch hook of a callback does something."""
-    if isinstance(callback, (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)):
+    if isinstance(
+        callback, (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)
+    ):
         return bool(callback.save_freq != "epoch")
     if isinstance(callback, keras.callbacks.ProgbarLogger):
         return False

@@ -120,7 +120,7 @@ def engine_for(
     }
     backend = keras.config.backend()
     if backend != "jax":
-        reason = f"the {backend} backend runs one iteration a call."
+        reason = f"Keras runs on the {backend} backend."
     elif model.run_eagerly:
         reason = "the model was compiled with run_eagerly=True."
     elif not model.jit_compile:
@@ -142,14 +142,10 @@ def engine_for(
             )
         else:
             return engine
-    if segments is not None:
-        raise ModelError(
-            f'segments="{segments}" needs the compiled engine, but {reason}',
-            "leave out segments.",
-        )
-    from epochwise.engines.on_keras import KerasEngine
-
-    return KerasEngine(model, reason=f"One call an iteration, which is slower: {reason}", **options)
+    raise ModelError(
+        f"This model cannot be trained in compiled segments: {reason}",
+        'use the JAX backend (KERAS_BACKEND="jax") with a model that Keras can compile.',
+    )
 
 
 def check_compiled(model: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,7 +66,7 @@ class JaxPending:
             losses = losses[self.start : self.stop]
         return SegmentResult(
             losses=tuple(float(loss) for loss in losses),
-            metrics={name: float(value) for name, value in metrics.items()},
+            metrics={name: float(metrics[name]) for name in _loss_first(metrics)},
             learning_rate=None if rate is None else float(rate),
         )
 
@@ -163,6 +163,15 @@ class JaxEngine:
         """See `Engine.compile_seconds`."""
         return self._compiler.seconds
 
+    @property
+    def has_own_step(self) -> bool:
+        """Whether the model's class brings a `train_step` of its own."""
+        return has_own_step(self._model, "train_step")
+
+    def trace(self, example: Samples) -> None:
+        """Trace one iteration, to see whether the model can be compiled at all."""
+        self._traced(self.take(), _to_specification(example), example.count, np.int32)
+
     def take(self) -> Values:
         """See `Engine.take`."""
         return Values(*([variable.value for variable in group] for group in self._variables()))
@@ -223,7 +232,9 @@ class JaxEngine:
                 values, loaded.data, loaded.rows, np.int32(place)
             )
             each.append(loss)
-        return values, JaxPending(losses=each, start=0, stop=len(each), metrics=metrics, rate=rate)
+        return values, JaxPending(
+            losses=each, start=0, stop=len(each), metrics=metrics, rate=rate
+        )
 
     def evaluate(
         self, values: Values, loaded: LoadedWindow, start: int, stop: int
@@ -420,6 +431,11 @@ def device_name() -> str:
     return name if len(devices) == 1 else f"{len(devices)} x {name}"
 
 
+def _loss_first(names: Iterable[str]) -> list[str]:
+    """The names with `loss` before the others, which keep their order."""
+    return sorted(names, key=lambda name: name != "loss")
+
+
 def _to_device(samples: Samples) -> Batch:
     """Copy samples to the device as they are."""
     batch: Batch = jax.tree.map(jax.device_put, Batch(samples.x, samples.y, samples.weight))
@@ -433,7 +449,12 @@ def _to_specification(samples: Samples) -> Specification:
 
 def _structs(tree: Any) -> Specification:
     """The shapes and types of a tree of arrays."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype)
+        ),
+        tree,
+    )
 
 
 def _specification(loaded: LoadedWindow) -> tuple[Specification, ...]:
@@ -445,5 +466,3 @@ def _key(tree: Specification) -> object:
     """A hashable form of shapes and types."""
     flat, structure = jax.tree.flatten(tree)
     return structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in flat)
-
-

@@ -133,9 +133,7 @@ def _microbatched_iteration(
     gradient = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
 
     def iteration(values: Values, data: Batch, rows: jax.Array) -> Trained:
-        def part(
-            carry: tuple[Any, ...], part_rows: jax.Array
-        ) -> tuple[tuple[Any, ...], None]:
+        def part(carry: tuple[Any, ...], part_rows: jax.Array) -> tuple[tuple[Any, ...], None]:
             non_trainable, metrics, sums, loss_sum, weight_sum = carry
             batch = gather(data, part_rows, divisor)
             (_, (loss, predicted, non_trainable, metrics)), gradients = gradient(
@@ -147,9 +145,7 @@ def _microbatched_iteration(
                 optimizer_variables=values.optimizer,
             )
             x, y, weight = batch
-            _, metrics = model._update_metrics_variables(
-                metrics, loss, x, y, predicted, weight
-            )
+            _, metrics = model._update_metrics_variables(metrics, loss, x, y, predicted, weight)
             share = weigh(batch)
             sums = [
                 total + share.astype(total.dtype) * gradient_part

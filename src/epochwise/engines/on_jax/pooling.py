@@ -74,7 +74,9 @@ def _apply(equation: JaxprEqn, values: Sequence[Any]) -> Sequence[Any]:
             jaxpr = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
             consts = inner.consts if isinstance(inner, ClosedJaxpr) else ()
             return _evaluate(jaxpr, consts, values)
-    subfuns, params = equation.primitive.get_bind_params(equation.params)
+    bound = equation.primitive.get_bind_params(equation.params)
+    # Newer versions of JAX return the parameters alone.
+    subfuns, params = bound if isinstance(bound, tuple) and len(bound) == 2 else ((), bound)
     results = equation.primitive.bind(*subfuns, *values, **params)
     return results if equation.primitive.multiple_results else [results]
 
@@ -137,9 +139,7 @@ def _scatter_to_first_maximum(
 ) -> jax.Array:
     """Return, at each window's first largest element, its value of `source`; 0 elsewhere."""
     tiled, axes = _tiled(operand, params)
-    pairs = [
-        length for count in source.shape for length in (count, 1)
-    ]
+    pairs = [length for count in source.shape for length in (count, 1)]
     spread = source.reshape(pairs)
     parts = _window_parts(tiled, axes)
     largest = parts[0]
@@ -153,7 +153,9 @@ def _scatter_to_first_maximum(
         taken = taken | here
         placed.append(jnp.where(here, spread, zero))
     tiles = _interleave(placed, tiled.shape, axes)
-    flat = tiles.reshape([a * b for a, b in zip(tiled.shape[0::2], tiled.shape[1::2], strict=True)])
+    flat = tiles.reshape(
+        [a * b for a, b in zip(tiled.shape[0::2], tiled.shape[1::2], strict=True)]
+    )
     configuration = []
     for size, covered, (low, _) in zip(
         operand.shape, flat.shape, params["padding"], strict=True

@@ -1,0 +1,41 @@
+# The project's commands. `make train` and `make test` need Python 3.11 to 3.13, make and a
+# package index; everything else they install themselves into .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: train test quick check lint types layers clean
+
+train: $(VENV)/ready
+	$(BIN)/epochwise train
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest
+
+quick: $(VENV)/ready
+	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/data/sources/test_source_fuzz.py
+
+check: lint types layers
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+layers: $(VENV)/ready
+	$(BIN)/lint-imports
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "epochwise needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "Python's venv is missing: install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" || \
+	  { echo "No package index could be reached: check the network or pip's settings"; exit 1; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[table,images]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV)
