@@ -11,7 +11,7 @@ train: $(VENV)/ready
 	$(BIN)/epochwise train
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -q -n 2
 
 quick: $(VENV)/ready
 	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/data/sources/test_source_fuzz.py

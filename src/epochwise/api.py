@@ -109,11 +109,11 @@ def fit(
         ModelError: the model cannot be trained as asked.
 
     Example:
-        >>> import keras, numpy as np  # doctest: +SKIP
-        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])  # doctest: +SKIP
-        >>> model.compile("sgd", "mse")  # doctest: +SKIP
-        >>> run = fit(model, np.ones((10, 4)), np.ones(10), batch_size=4)  # doctest: +SKIP
-        >>> run.position.iterations_done  # doctest: +SKIP
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> run = fit(model, np.ones((10, 4)), np.ones(10), batch_size=4, verbose=0)
+        >>> run.position.iterations_done
         3
     """
     start = time.perf_counter()
@@ -257,7 +257,9 @@ def train(
     began, clock = datetime.now().astimezone(), time.perf_counter
     start = clock()
     if select_backend() == "jax":
-        _keep_compiled_programs()
+        from epochwise.engines.on_jax.cache import keep_compiled_programs
+
+        keep_compiled_programs(versions())
     imported: list[float] = []
 
     def bring() -> None:
@@ -457,10 +459,14 @@ def _samples(
         )
 
         sample_weight = class_weight_to_sample_weights(y, class_weight)
-    if sample_weight is not None and isinstance(y, (tuple, Mapping)):
-        if not isinstance(sample_weight, (tuple, Mapping)):
-            each = sample_weight
-            sample_weight = map_leaves(lambda _: each, y)
+    trees = (tuple, Mapping)
+    if (
+        sample_weight is not None
+        and isinstance(y, trees)
+        and not isinstance(sample_weight, trees)
+    ):
+        each = sample_weight
+        sample_weight = map_leaves(lambda _: each, y)
     return Samples(x=x, y=y, weight=sample_weight).map(_as_keras)
 
 
@@ -478,7 +484,7 @@ def _tuples(tree: Any) -> Any:
 def _array(leaf: Any) -> Array:
     """Return a NumPy array; a memory map stays one."""
     array = leaf if isinstance(leaf, np.memmap) else np.asarray(leaf)
-    if (array.dtype.kind in "OSUV" and array.dtype.names is not None) or array.dtype.kind == "O":
+    if array.dtype.kind in "OSUV":
         raise DataError(
             f"An array of type {array.dtype} holds no numbers.",
             "convert it to numbers, for example with x.astype('float32').",
@@ -532,18 +538,6 @@ def _refuse_with_batches(
             f"x brings batches of its own, so {', '.join(named)} cannot be given.",
             f"leave out {', '.join(named)}, and form the batches in x accordingly.",
         )
-
-
-def _keep_compiled_programs() -> None:
-    """Keep compiled programs between processes, in a folder named by the versions."""
-    import jax
-
-    known = versions()
-    name = "-".join(f"{part}{known[part]}" for part in ("jax", "keras") if part in known)
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    jax.config.update("jax_compilation_cache_dir", str(Path(home) / "epochwise" / name))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 def _process_age() -> float:

@@ -8,7 +8,7 @@ that indices or gathered samples take; where they are cut changes no weight.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -141,6 +141,7 @@ class ArrayFeed:
         full_size = plan.batch_size_of(0)
         full = plan.samples // full_size
         per_epoch = plan.iterations_per_epoch
+        rows: Any
         if iteration_index < full:
             first = iteration_index - iteration_index % self.capacity
             count = min(self.capacity, full - first)

@@ -157,7 +157,7 @@ def check_compiled(model: Any) -> None:
     """
     if not getattr(model, "compiled", False):
         raise ModelError(
-            f"The model ({type(model).__name__}) is not compiled: it has no optimizer and no loss.",
+            f"The {type(model).__name__} has no optimizer and no loss: it is not compiled.",
             'call model.compile(optimizer="adam", loss=...) before fit.',
         )
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)

@@ -1,9 +1,9 @@
 """Max pooling written for CPUs, put into an iteration's program in place of Keras's.
 
 Keras pools with `reduce_window`, whose gradient (select-and-scatter) takes most of a small
-CNN's time on a CPU. Where windows do not overlap, the maximum is over the axes of a reshaped array,
-and the gradient goes to the first element that equals it: the same choice, the same
-bits, for a fraction of the time.
+CNN's time on a CPU. Where windows do not overlap, the maximum is over the axes of a
+reshaped array, and the gradient goes to the first element that equals it: the same
+choice, the same bits, for a fraction of the time.
 """
 
 from __future__ import annotations
@@ -61,9 +61,12 @@ def _apply(equation: JaxprEqn, values: Sequence[Any]) -> Sequence[Any]:
     name = equation.primitive.name
     if name == "reduce_window_max" and _tiles(equation.params, values[0]):
         return [_maximum(values[0], equation.params)]
-    if name == "select_and_scatter_add" and _tiles(equation.params, values[1]):
-        if equation.params["select_prim"].name == "ge":
-            return [_scatter_to_first_maximum(values[0], values[1], equation.params)]
+    if (
+        name == "select_and_scatter_add"
+        and equation.params["select_prim"].name == "ge"
+        and _tiles(equation.params, values[1])
+    ):
+        return [_scatter_to_first_maximum(values[0], values[1], equation.params)]
     if name in INLINED:
         inner = next(
             inner
