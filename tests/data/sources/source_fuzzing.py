@@ -592,7 +592,7 @@ FORMATS: dict[str, Any] = {
     "bad_unsound": _bad(_unsound),
     "bad_hangs": _bad(_hang),
     "bad_claims": _bad(_swallow),
-    "bad_grows": _bad(lambda: np.ones(10_000_000)),
+    "bad_grows": _bad(lambda: np.ones(40_000_000)),
     "bad_crashes": _bad(os.abort),
     "bad_leaves_open": _bad(_leave_open),
 }
