@@ -21,6 +21,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import signal
 import struct
@@ -627,7 +628,16 @@ def size_of(folder: Path) -> int:
 
 
 def resident_peak() -> int:
-    """Return the most memory this process ever held [bytes]."""
+    """Return the most memory this program ever held [bytes].
+
+    Where the system tells, of the program alone: `ru_maxrss` counts what the process that
+    started it held, which can hide any growth.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        peak = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
+        if peak is not None:
+            return int(peak[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
