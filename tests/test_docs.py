@@ -13,7 +13,9 @@ BLOCKS = [
     pytest.param(page, block, id=f"{page.name}-{number}")
     for page in PAGES
     for number, block in enumerate(
-        re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+        re.findall(
+            r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        )
     )
 ]
 
