@@ -13,7 +13,7 @@ from epochwise.events import IterationsDone
 L = keras.layers
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(203, 6)).astype(np.float32)
-Y = RNG.integers(0, 3, 203)
+Y = RNG.integers(0, 3, 203).astype(np.int32)
 
 
 def network(kind: str = "plain", optimizer: object = "adam") -> keras.Model:
