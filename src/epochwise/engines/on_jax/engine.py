@@ -242,15 +242,20 @@ class JaxEngine:
         """See `Engine.evaluate`."""
         key, lower = self._evaluation_program(values, _specification(loaded))
         self._compiler.compile({key: lower})
-        metrics, logs = self._compiler.programs[key](
-            values.trainable,
-            values.non_trainable,
-            values.metrics,
-            loaded.data,
-            loaded.rows,
-            np.int32(start),
-            np.int32(stop),
-        )
+        program = self._compiler.programs[key]
+        metrics = values.metrics
+        ends = [stop] if self._scans else range(start + 1, stop + 1)
+        for end in ends:
+            first = start if self._scans else end - 1
+            metrics, logs = program(
+                values.trainable,
+                values.non_trainable,
+                metrics,
+                loaded.data,
+                loaded.rows,
+                np.int32(first),
+                np.int32(end),
+            )
         pending = JaxPending(losses=(), start=0, stop=0, metrics=logs, rate=None)
         return values._replace(metrics=metrics), pending
 
@@ -402,7 +407,10 @@ class JaxEngine:
             if own_logs:
                 _, shapes = jax.eval_shape(batch, start, metrics)
                 logs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            metrics, logs = lax.fori_loop(start, stop, body, (metrics, logs))
+            if self._scans:
+                metrics, logs = lax.fori_loop(start, stop, body, (metrics, logs))
+            else:
+                metrics, logs = body(start, (metrics, logs))
             return metrics, logs if own_logs else metrics_result(self._model, metrics)
 
         def lower() -> Any:
