@@ -1,0 +1,194 @@
+"""`fit`: train a compiled Keras model on arrays or batches, as `model.fit` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+
+from epochwise import loop
+from epochwise.api.arrays import refuse_with_batches, samples_of, validation_samples
+from epochwise.api.running import in_order, interrupts, tell
+from epochwise.counts import Remainder
+from epochwise.data.batches import BatchFeed, is_batches
+from epochwise.data.feed import ArrayFeed, Feed
+from epochwise.data.order import Order
+from epochwise.data.samples import leaves
+from epochwise.data.split import split
+from epochwise.engines.select import check_compiled, engine_for, select_backend
+from epochwise.events import Listener
+from epochwise.plan import Plan
+from epochwise.progress import progress
+from epochwise.record import (
+    Run,
+    Tally,
+)
+
+
+def fit(
+    model: Any,
+    x: Any,
+    y: Any = None,
+    *,
+    batch_size: int = 32,
+    epochs: int | Fraction = 1,
+    iterations: int | None = None,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | None = None,
+    shuffle: bool = True,
+    seed: int = 0,
+    remainder: Remainder = "keep",
+    microbatch_size: int | None = None,
+    callbacks: Iterable[Any] = (),
+    verbose: Literal["auto", 0, 1, 2] = "auto",
+    segments: Literal["scan", "single"] | None = None,
+    listeners: Iterable[Listener] = (),
+) -> Run:
+    """Train a compiled Keras model, as `model.fit` does, with exact counts.
+
+    With `shuffle=False` the weights are bit for bit those of `model.fit` on the JAX
+    backend. With `shuffle=True` each epoch is a permutation that follows from the seed
+    and from the epochs that the model's optimizer has already counted, so that a second
+    call goes on where the first one ended.
+
+    Args:
+        model: a compiled Keras model; holds the trained weights, optimizer and metrics
+            afterwards, also after an exception or Ctrl-C.
+        x: features, first axis N: an array or a tuple or mapping of them; or batches
+            that somebody else forms (`PyDataset`, `tf.data.Dataset`, `DataLoader`, a
+            generator function), which then bring their own targets.
+        y: targets, the same kinds of arrays.
+        batch_size: samples per weight update [samples / iteration].
+        epochs: passes over the data [epochs]; not used when `iterations` is given.
+        iterations: weight updates in all [iterations].
+        validation_split: the share of the samples held out for validation, in [0, 1):
+            stratified by class and seeded; with `shuffle=False` the last ones, as Keras.
+        validation_data: `(x, y)` or `(x, y, sample_weight)`, evaluated after each epoch.
+        sample_weight: a weight for each sample, shape `(N,)`.
+        class_weight: a weight for each class, by its number.
+        shuffle: whether each epoch is a new permutation.
+        seed: of the order and the split, 0 to 2**64 - 1.
+        remainder: whether the N mod B left-over samples are trained on.
+        microbatch_size: samples that go through the network at once, `None` for all.
+        callbacks: Keras callbacks.
+        verbose: 0 for silence, 1 for a live line, 2 for a line an epoch.
+        segments: how segments are executed; `None` follows from model and device.
+        listeners: plug-ins with a method `on_event`.
+
+    Returns:
+        The run: `history` as Keras's, `plan`, `position`, and `losses`, the loss of each
+        iteration's own batch.
+
+    Raises:
+        PlanError: the counts cannot be.
+        DataError: the arrays are not what training needs.
+        ModelError: the model cannot be trained as asked.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> run = fit(model, np.ones((10, 4)), np.ones(10), batch_size=4, verbose=0)
+        >>> run.position.iterations_done
+        3
+    """
+    start = time.perf_counter()
+    select_backend()
+    check_compiled(model)
+    from epochwise.engines.on_keras_callbacks import KerasCallbacks
+
+    foreign = is_batches(x)
+    plan: Plan | None = None
+    if foreign:
+        refuse_with_batches(y, sample_weight, validation_split, batch_size, class_weight)
+        feed: Feed = BatchFeed(x, seed=seed, shuffle=shuffle, iterations=iterations)
+        window = feed.window(0, 0)
+        assert window.samples is not None
+        example = window.samples.rows(window.rows[0])
+        training = None
+    else:
+        training = samples_of(x, y, sample_weight, class_weight)
+    held_out = validation_samples(validation_data)
+    if training is not None:
+        if validation_split and held_out is None:
+            targets = leaves(training.y)
+            parted = split(
+                training.count,
+                validation_split,
+                labels=targets[0] if len(targets) == 1 and shuffle else None,
+                order="stratified" if shuffle else "time",
+                seed=seed,
+            )
+            training, held_out = training.rows(parted.train), training.rows(parted.held_out)
+        plan = Plan(
+            samples=training.count,
+            batch_size=batch_size,
+            epochs=epochs if iterations is None else None,
+            iterations=iterations,
+            remainder=remainder,
+            microbatch_size=microbatch_size,
+        )
+        example = training.rows(np.arange(min(plan.batch_size_of(0), training.count)))
+    mapped = training is not None and any(
+        isinstance(leaf, np.memmap) for leaf in (*leaves(training.x), *leaves(training.y))
+    )
+    read = time.perf_counter() - start
+    engine = engine_for(
+        model,
+        example=example,
+        resident=None if mapped else training,
+        validation=held_out,
+        microbatch_size=microbatch_size,
+        segments=segments,
+    )
+    if training is not None:
+        assert plan is not None
+        passes = sum(engine.updates().values()) + plan.iterations_per_epoch - 1
+        order = Order(samples=training.count, seed=seed, shuffle=shuffle)
+        feed = ArrayFeed(
+            train=training,
+            order=order,
+            plan=plan,
+            gather=mapped,
+            epochs_before=passes // plan.iterations_per_epoch,
+        )
+    whole = None if iterations is not None else int(-(-Fraction(epochs) // 1))
+    adapter = KerasCallbacks(
+        model, callbacks, epochs=whole, iterations_per_epoch=feed.iterations_per_epoch
+    )
+    shown = progress(verbose)
+    tally = Tally()
+    course = loop.Course(
+        feed=feed,
+        plan=plan,
+        epochs=whole,
+        iterations=plan.iterations if plan is not None else iterations,
+        validation=in_order(held_out, batch_size),
+        look_every_iterations=1 if adapter.looks_at_iterations else None,
+    )
+    try:
+        with interrupts() as interrupted:
+            events = loop.train(
+                engine, course, asked_to_stop=lambda: interrupted() or adapter.stop_reason()
+            )
+            tell(events, (tally, shown, adapter, *listeners))
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+        seconds = replace(
+            tally.seconds,
+            total=time.perf_counter() - start,
+            data=read,
+            compiling=engine.compile_seconds,
+        )
+        run = tally.run(seconds=seconds)
+        shown.finish(run)
+    finally:
+        shown.close()
+    if run.stop is not None and run.stop.rule == "interrupt":
+        raise KeyboardInterrupt
+    return run
