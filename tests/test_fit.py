@@ -429,3 +429,22 @@ def test_a_model_that_is_not_compiled_is_refused() -> None:
     """The remedy is the call to compile."""
     with pytest.raises(ModelError, match="compile"):
         epochwise.fit(keras.Sequential([L.Dense(1)]), X, Y, verbose=0)
+
+
+def test_weights_of_classes_hold_for_batches_of_a_generator_too() -> None:
+    """class_weight gives the same weights whether arrays or their batches are handed over."""
+
+    def batches() -> object:
+        for first in range(0, 203, 32):
+            yield X[first : first + 32], Y[first : first + 32]
+
+    arrays, foreign, plain = network(), network(), network()
+    weights = {0: 4.0, 2: 0.25}
+    options = {"batch_size": 32, "shuffle": False, "verbose": 0}
+
+    epochwise.fit(arrays, X, Y, class_weight=weights, **options)
+    epochwise.fit(foreign, batches, class_weight=weights, verbose=0)
+    epochwise.fit(plain, X, Y, **options)
+
+    assert weights_of(arrays) == weights_of(foreign)
+    assert weights_of(arrays) != weights_of(plain)

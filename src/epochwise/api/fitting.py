@@ -11,11 +11,16 @@ from typing import Any, Literal
 import numpy as np
 
 from epochwise import loop
-from epochwise.api.arrays import refuse_with_batches, samples_of, validation_samples
 from epochwise.api.running import in_order, interrupts, tell
 from epochwise.counts import Remainder
 from epochwise.data.batches import BatchFeed, is_batches
 from epochwise.data.feed import ArrayFeed, Feed
+from epochwise.data.given import (
+    given_samples,
+    given_validation,
+    refuse_beside_batches,
+    weighing_by_class,
+)
 from epochwise.data.order import Order
 from epochwise.data.samples import leaves
 from epochwise.data.split import split
@@ -106,15 +111,28 @@ def fit(
     foreign = is_batches(x)
     plan: Plan | None = None
     if foreign:
-        refuse_with_batches(y, sample_weight, validation_split, batch_size, class_weight)
-        feed: Feed = BatchFeed(x, seed=seed, shuffle=shuffle, iterations=iterations)
+        refuse_beside_batches(
+            {
+                "y": y is not None,
+                "sample_weight": sample_weight is not None,
+                "validation_split": bool(validation_split),
+                "batch_size": batch_size != 32,
+            }
+        )
+        feed: Feed = BatchFeed(
+            x,
+            seed=seed,
+            shuffle=shuffle,
+            iterations=iterations,
+            prepare=weighing_by_class(class_weight),
+        )
         window = feed.window(0, 0)
         assert window.samples is not None
         example = window.samples.rows(window.rows[0])
         training = None
     else:
-        training = samples_of(x, y, sample_weight, class_weight)
-    held_out = validation_samples(validation_data)
+        training = given_samples(x, y, sample_weight, class_weight)
+    held_out = given_validation(validation_data)
     if training is not None:
         if validation_split and held_out is None:
             targets = leaves(training.y)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from epochwise.data.samples import Array, Arrays, Dataset, Samples
+from epochwise.data.samples import Array, Arrays, Dataset, Samples, leaves
 from epochwise.data.sources.limits import CHUNK_BYTES
 from epochwise.errors import DataError, Problem
 
@@ -37,7 +37,8 @@ def from_arrays(
             list or mapping of arrays.
         y: targets, first axis N, the same kinds, numbers only; `None` when the model needs
             none.
-        weight: a weight for each sample, shape `(N,)`, or a tree of them as `y`'s.
+        weight: a weight for each sample, shape `(N,)`, or for each of its targets along
+            their next axes, `(N, T)` for T places in a text; or a tree of them as `y`'s.
         name: what people call this data.
 
     Returns:
@@ -60,7 +61,7 @@ def from_arrays(
     trees = {
         "x": _tree(x, "x"),
         "y": None if y is None else _tree(y, "y"),
-        "weight": None if weight is None else _tree(weight, "weight"),
+        "sample_weight": None if weight is None else _tree(weight, "sample_weight"),
     }
     problems: list[Problem] = []
     lengths: dict[str, int] = {}
@@ -69,10 +70,11 @@ def from_arrays(
             found = _leaf_problem(leaf, place)
             if found is not None:
                 problems.append(found)
-            elif part == "weight" and leaf.ndim > 1 and leaf.size != leaf.shape[0]:
+            elif part == "sample_weight" and not _weighs(leaf, trees["y"]):
                 problems.append(
                     Problem(
-                        f"{place} has shape {leaf.shape}, but each sample has one weight.",
+                        f"{place} has shape {leaf.shape}, but each sample has one weight, or "
+                        "one for each of its targets.",
                         "give an array of shape (N,).",
                     )
                 )
@@ -91,7 +93,7 @@ def from_arrays(
     if problems:
         raise DataError(problems)
     assert trees["x"] is not None
-    train = Samples(x=trees["x"], y=trees["y"], weight=trees["weight"])
+    train = Samples(x=trees["x"], y=trees["y"], weight=trees["sample_weight"])
     return Dataset(name=name, train=train)
 
 
@@ -150,6 +152,13 @@ def _array(value: Any, place: str) -> Array:
             f"({error}).",
             "give an array whose rows all have the same shape.",
         ) from error
+
+
+def _weighs(weight: Array, y: Arrays | None) -> bool:
+    """Tell whether there is a weight a sample, or one for each of some target's places."""
+    if weight.ndim <= 1 or weight.size == weight.shape[0]:
+        return True
+    return any(weight.shape == target.shape[: weight.ndim] for target in leaves(y))
 
 
 def _named_leaves(tree: Arrays | None, place: str) -> list[tuple[str, Array]]:

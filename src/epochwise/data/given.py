@@ -1,0 +1,155 @@
+"""Arrays as a caller of `fit` gives them, turned into samples.
+
+Owns what `fit` accepts beside the arrays themselves: weights of samples, weights of
+classes, and validation data as a tuple. Values come out in the types that Keras trains
+with on JAX, floats as float32 and whole numbers in at most 32 bits; a memory map stays as
+it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from epochwise.data.samples import Array, Arrays, Samples, leaves, map_leaves
+from epochwise.data.sources import from_arrays
+from epochwise.errors import DataError, PlanError
+
+ClassWeight: TypeAlias = Mapping[int, float]
+"""The weight of each class by its number; a class that is not named weighs 1."""
+
+
+def given_samples(
+    x: Any, y: Any = None, sample_weight: Any = None, class_weight: ClassWeight | None = None
+) -> Samples:
+    """Check arrays and bring them to the types that Keras trains with.
+
+    Args:
+        x: features, first axis N: an array or a tuple, list or mapping of arrays.
+        y: targets, the same kinds.
+        sample_weight: a weight for each sample, or a tree of them as `y`'s.
+        class_weight: the weight of each class of a single target.
+
+    Raises:
+        DataError: an array is not fit to train on, or both kinds of weights are given.
+
+    Example:
+        >>> samples = given_samples(np.zeros((2, 3)), np.array([0, 1]), class_weight={1: 5.0})
+        >>> samples.x.dtype, samples.y.dtype, samples.weight.tolist()
+        (dtype('float32'), dtype('int32'), [1.0, 5.0])
+    """
+    refuse_two_weights(sample_weight, class_weight)
+    samples = from_arrays(x, y, weight=sample_weight).train.map(_as_trained)
+    if class_weight is not None:
+        return weighed_by_class(samples, class_weight)
+    each = samples.weight
+    if isinstance(each, np.ndarray) and isinstance(samples.y, (tuple, Mapping)):
+        return Samples(x=samples.x, y=samples.y, weight=map_leaves(lambda _: each, samples.y))
+    return samples
+
+
+def given_validation(validation_data: Any) -> Samples | None:
+    """Return validation data given as `(x, y)` or `(x, y, sample_weight)`.
+
+    Raises:
+        DataError: it is neither, or its arrays are not fit.
+    """
+    if validation_data is None:
+        return None
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise DataError(
+            f"validation_data is a {type(validation_data).__name__}, not (x, y).",
+            "give validation_data=(x, y) or (x, y, sample_weight) as arrays.",
+        )
+    return given_samples(*validation_data)
+
+
+def weighed_by_class(samples: Samples, class_weight: ClassWeight) -> Samples:
+    """Return the samples, each with the weight of its class.
+
+    As Keras does it: the class is the target itself, rounded, or the place of the largest
+    where the last axis has several.
+
+    Raises:
+        DataError: there is not exactly one target, or there are weights already.
+    """
+    refuse_two_weights(samples.weight, class_weight)
+    if samples.y is None or isinstance(samples.y, (tuple, Mapping)):
+        raise DataError(
+            f"class_weight needs one target of classes; there are {len(leaves(samples.y))}.",
+            "give sample_weight=, with an array for each target.",
+        )
+    weight = _of_classes(_class_numbers(samples.y), class_weight)
+    return Samples(x=samples.x, y=samples.y, weight=weight, divisor=samples.divisor)
+
+
+def weighing_by_class(class_weight: ClassWeight | None) -> Callable[[Samples], Samples] | None:
+    """Return `weighed_by_class` with these weights, `None` without any."""
+    if class_weight is None:
+        return None
+    return lambda samples: weighed_by_class(samples, class_weight)
+
+
+def refuse_two_weights(sample_weight: Any, class_weight: ClassWeight | None) -> None:
+    """Refuse weights of samples beside weights of classes.
+
+    Raises:
+        DataError: both are there.
+    """
+    if sample_weight is not None and class_weight is not None:
+        raise DataError(
+            "Both sample_weight and class_weight are given.",
+            "multiply them into one sample_weight.",
+        )
+
+
+def refuse_beside_batches(given: Mapping[str, bool]) -> None:
+    """Refuse what batches formed by somebody else bring themselves, or cannot have.
+
+    Args:
+        given: for each argument that only arrays can have, whether it was given.
+
+    Raises:
+        PlanError: any was; all are named.
+    """
+    named = ", ".join(name for name, is_given in given.items() if is_given)
+    if named:
+        raise PlanError(
+            f"x brings batches of its own, so {named} cannot be given.",
+            f"leave out {named}, and form the batches in x accordingly.",
+        )
+
+
+def _class_numbers(y: Arrays) -> npt.NDArray[np.int32]:
+    """Return the class of each sample, shape `(N,)`."""
+    targets = np.asarray(y)
+    if targets.ndim > 1:
+        several = targets.shape[-1] != 1
+        targets = targets.argmax(axis=-1) if several else targets[..., 0]
+    return np.round(targets).astype(np.int32)
+
+
+def _of_classes(numbers: npt.NDArray[np.int32], class_weight: ClassWeight) -> Array:
+    """Return the weight of each number, 1 for those without one."""
+    unique, places = np.unique(numbers, return_inverse=True)
+    weights = [float(class_weight.get(int(number), 1.0)) for number in unique]
+    return np.asarray(weights, np.float32)[places].reshape(numbers.shape)
+
+
+def _as_trained(leaf: Array) -> Array:
+    """Return floats as float32 and integers in at most 32 bits, as Keras on JAX does."""
+    if isinstance(leaf, np.memmap):
+        return leaf
+    if leaf.dtype.kind == "f" and leaf.dtype != np.float32:
+        return leaf.astype(np.float32)
+    if leaf.dtype in (np.int64, np.uint64):
+        if leaf.max() > 2**31 - 1 or leaf.min() < -(2**31):
+            raise DataError(
+                f"An integer array holds {leaf.min()} to {leaf.max()}, beyond 32 bits.",
+                "number the values anew, from 0.",
+            )
+        return leaf.astype(np.int32)
+    return leaf
