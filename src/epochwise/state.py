@@ -6,22 +6,26 @@ engine, a stopping rule) is handed it and hands it back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any
 
 from epochwise.position import Position
 
-Values = TypeVar("Values")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingState(Generic[Values]):
-    """Everything that the next iteration depends on.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainingState:
+    """Everything that the next iteration depends on, as the host holds it.
 
     Args:
         position: how much is done.
-        values: the engine's: weights, optimizer, metrics so far and random counters.
+        arrays: NumPy arrays by name, `trainable/0` or `optimizer/3`: weights, optimizer,
+            metrics so far and random counters, and the best weights. Nobody changes
+            them while the state is in use.
+        memories: what the rules remember, by name: strings, numbers (NaN and infinity
+            among them), true, false, `None`, and lists and mappings of these.
     """
 
     position: Position
-    values: Values
+    arrays: Mapping[str, Any]
+    memories: Mapping[str, Any]

@@ -12,7 +12,14 @@ import pytest
 
 from epochwise.data.samples import Samples
 from epochwise.errors import RunError
-from epochwise.record import RunFolder, arrays, data_sha256, read_weights, weights_sha256
+from epochwise.record import (
+    RunFolder,
+    arrays,
+    data_sha256,
+    read_weights,
+    tensors,
+    weights_sha256,
+)
 from staged import weights
 
 BASE = [np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros(3, np.float32)]
@@ -52,7 +59,7 @@ def test_how_an_array_lies_in_memory_does_not_count() -> None:
 def test_large_arrays_are_hashed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where an array is cut for hashing changes nothing."""
     whole = weights_sha256(BASE)
-    monkeypatch.setattr(arrays, "CHUNK_BYTES", 5)
+    monkeypatch.setattr(tensors, "CHUNK_BYTES", 5)
 
     assert weights_sha256(BASE) == whole
 

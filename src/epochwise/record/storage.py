@@ -1,66 +1,89 @@
-"""The one way to the disk: every file of a run is created, extended and read here.
+"""A run's folder: every file of a run is created, extended and read here.
 
-A file is either written whole (under another name, synced, renamed, the folder synced,
-so that it is there complete or not at all) or only ever extended at its end. Whoever
-wants to see what a full disk or a lost write does to a run replaces this class.
+A file, or a folder of files, is written whole: under another name, synced, renamed, the
+folder around it synced, so that it is there complete or not at all. Or a file is only
+ever extended at its end. All of it is done by the few operations of a `Disk`.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
 
 from epochwise.errors import RunError
-
-Chunk: TypeAlias = bytes | memoryview
-"""A piece of a file."""
+from epochwise.record.disk import Chunk, Disk
 
 TEMPORARY = ".part"
-"""Ends the name of a file that is not complete yet."""
+"""Ends the name of a file or a folder that is not complete, or not any more."""
+
+BUFFER_BYTES = 1 << 16
+"""Most that is held back of what is appended to a file [bytes]."""
+
+
+@dataclass(slots=True)
+class _Extended:
+    """A file that is extended: its descriptor, and what is not written yet."""
+
+    file: int
+    length: int
+    held: bytearray = field(default_factory=bytearray)
 
 
 class RunFolder:
     r"""The folder of one run; names are relative to it, with `/` between parts.
 
+    One thread may append while another syncs, or writes whole files and folders.
+
     Args:
         path: the folder, which must exist; `create` makes a new one. Kept as an absolute
             path, so that a change of the current folder does not move the run.
+        disk: does what is done; tests give one that fails.
 
     Example:
         >>> import tempfile
         >>> folder = RunFolder.create(Path(tempfile.mkdtemp()) / "run")
         >>> folder.write("run.json", [b"{}"])
         >>> folder.append("events.jsonl", b"one\n")
+        >>> folder.length("events.jsonl")
+        4
         >>> folder.close()
         >>> folder.read("run.json"), folder.read("events.jsonl")
         (b'{}', b'one\n')
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk | None = None) -> None:
         """Look at a folder that is there; nothing is read or written yet."""
         self.path = path.absolute()
-        self._extended: dict[str, BinaryIO] = {}
+        self.disk = Disk() if disk is None else disk
+        self._extended: dict[str, _Extended] = {}
+        self._appending = threading.RLock()
+        self._syncing = threading.Lock()
+        self._lasting: set[Path] = set()
+        """Folders and extended files whose names were synced by this object."""
 
     @classmethod
-    def create(cls, path: Path) -> RunFolder:
+    def create(cls, path: Path, disk: Disk | None = None) -> RunFolder:
         """Make the folder, with its parents, or take one that is empty.
 
         Args:
             path: where the run is to be kept.
+            disk: see the class.
 
         Raises:
             RunError: the path is taken, or cannot be made.
         """
         require_free(path)
+        folder = cls(path, disk)
         with _telling("create", path):
-            path.mkdir(parents=True, exist_ok=True)
-        return cls(path)
+            folder._make(folder.path)
+        return folder
 
     @classmethod
-    def create_named(cls, parent: Path, name: str) -> RunFolder:
+    def create_named(cls, parent: Path, name: str, disk: Disk | None = None) -> RunFolder:
         """Make a new folder; a number is added to the name when another run has it.
 
         Two processes that ask for one name at once get two folders.
@@ -68,19 +91,21 @@ class RunFolder:
         Args:
             parent: where runs are kept; made if it is not there.
             name: the name wished for.
+            disk: see the class.
 
         Raises:
             RunError: it cannot be made.
         """
         for attempt in range(1, 1_000_000):
-            path = parent / (name if attempt == 1 else f"{name}-{attempt}")
-            with _telling("create", path):
-                path.parent.mkdir(parents=True, exist_ok=True)
+            folder = cls(parent / (name if attempt == 1 else f"{name}-{attempt}"), disk)
+            with _telling("create", folder.path):
+                folder._make(folder.path.parent)
                 try:
-                    path.mkdir()
+                    folder.disk.make_folder(folder.path)
                 except FileExistsError:
                     continue
-            return cls(path)
+                folder.disk.sync_folder(folder.path.parent)
+            return folder
         raise RunError(
             f"{parent} holds a million runs named {name}.",
             'name a folder of your own, such as run_dir="my-run".',
@@ -89,6 +114,8 @@ class RunFolder:
     def append(self, name: str, data: Chunk) -> None:
         """Extend a file at its end; `flush` hands it to the system.
 
+        What could not be written is held, and tried again with the next.
+
         Args:
             name: the file, made when it is not there.
             data: what is added.
@@ -96,12 +123,30 @@ class RunFolder:
         Raises:
             RunError: it could not be written.
         """
-        with _telling("write", self.path / name):
-            if name not in self._extended:
-                path = self.path / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._extended[name] = path.open("ab")
-            self._extended[name].write(data)
+        with self._appending, _telling("write", self.path / name):
+            extended = self._extended.get(name) or self._extend(name)
+            extended.held += data
+            extended.length += len(data)
+            if len(extended.held) >= BUFFER_BYTES:
+                self._write_held(extended)
+
+    def length(self, name: str) -> int:
+        """Return how much a file that is extended holds, not yet flushed parts too [bytes].
+
+        Args:
+            name: the file; one that is not there holds 0.
+
+        Raises:
+            RunError: it is there and cannot be opened.
+        """
+        with self._appending:
+            if name in self._extended:
+                return self._extended[name].length
+        with _telling("read", self.path / name):
+            try:
+                return (self.path / name).stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return 0
 
     def flush(self) -> None:
         """Hand all that was appended to the system: it survives the end of this process.
@@ -109,9 +154,10 @@ class RunFolder:
         Raises:
             RunError: it could not be written.
         """
-        for name, file in self._extended.items():
-            with _telling("write", self.path / name):
-                file.flush()
+        with self._appending:
+            for name, extended in self._extended.items():
+                with _telling("write", self.path / name):
+                    self._write_held(extended)
 
     def sync(self) -> None:
         """Have all that was appended on the disk: it survives the loss of power.
@@ -119,10 +165,40 @@ class RunFolder:
         Raises:
             RunError: it could not be written.
         """
-        self.flush()
-        for name, file in self._extended.items():
-            with _telling("write", self.path / name):
-                os.fsync(file.fileno())
+        with self._syncing:
+            self.flush()
+            with self._appending:
+                files = {name: extended.file for name, extended in self._extended.items()}
+            for name, file in files.items():
+                path = self.path / name
+                with _telling("write", path):
+                    self.disk.sync(file)
+                    self._make_lasting(path)
+
+    def truncate(self, name: str, size: int) -> None:
+        """Cut a file that is extended to a size, for good.
+
+        Args:
+            name: the file.
+            size: how much of its beginning stays [bytes].
+
+        Raises:
+            RunError: it is shorter, or could not be cut.
+        """
+        path = self.path / name
+        with self._appending, _telling("write", path):
+            extended = self._extended.get(name) or self._extend(name)
+            self._write_held(extended)
+            if extended.length < size:
+                raise RunError(
+                    f"{path} holds {extended.length:,} bytes, and {size:,} of it belong to "
+                    "what was saved.",
+                    "restore the file from a copy, or start the run again.",
+                )
+            if extended.length > size:
+                self.disk.truncate(extended.file, size)
+                extended.length = size
+                self.disk.sync(extended.file)
 
     def write(self, name: str, chunks: Iterable[Chunk]) -> None:
         """Put a whole file in place, complete or not at all, also when power is lost.
@@ -137,17 +213,78 @@ class RunFolder:
         path = self.path / name
         temporary = path.with_name(path.name + TEMPORARY)
         with _telling("write", path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make(path.parent)
             try:
-                with temporary.open("wb") as file:
-                    file.writelines(chunks)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
+                self._write_file(temporary, chunks)
+                self.disk.rename(temporary, path)
             except BaseException:
-                temporary.unlink(missing_ok=True)
+                with suppress(OSError):
+                    self.disk.remove(temporary)
                 raise
-            _sync_folder(path.parent)
+            self.disk.sync_folder(path.parent)
+
+    def write_folder(self, name: str, files: Iterable[tuple[str, Iterable[Chunk]]]) -> None:
+        """Put a whole folder in place, complete or not at all, also when power is lost.
+
+        Args:
+            name: the folder, which must not be there yet.
+            files: name and content of each file in it, one after the other.
+
+        Raises:
+            RunError: it could not be written; nothing of it is there.
+        """
+        path = self.path / name
+        temporary = path.with_name(path.name + TEMPORARY)
+        with _telling("write", path):
+            self._make(path.parent)
+            self._remove_tree(temporary)
+            try:
+                self.disk.make_folder(temporary)
+                for file, chunks in files:
+                    self._write_file(temporary / file, chunks)
+                self.disk.sync_folder(temporary)
+                self.disk.rename(temporary, path)
+                self.disk.sync_folder(path.parent)
+            except BaseException:
+                with suppress(OSError):
+                    self.disk.rename(path, temporary)
+                with suppress(OSError):
+                    self._remove_tree(temporary)
+                raise
+
+    def rename_folder(self, old: str, new: str) -> None:
+        """Give a folder another name.
+
+        Args:
+            old: its name.
+            new: a name that is not taken, in the same folder.
+
+        Raises:
+            RunError: that cannot be done.
+        """
+        with _telling("rename", self.path / old):
+            self.disk.rename(self.path / old, self.path / new)
+            self.disk.sync_folder((self.path / new).parent)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder and what is in it; it is never seen half removed.
+
+        Args:
+            name: the folder; a temporary one may be left by a process that was killed.
+
+        Raises:
+            RunError: that cannot be done.
+        """
+        path = self.path / name
+        with _telling("remove", path):
+            if path.name.endswith(TEMPORARY):
+                self._remove_tree(path)
+                return
+            temporary = path.with_name(path.name + TEMPORARY)
+            self._remove_tree(temporary)
+            self.disk.rename(path, temporary)
+            self.disk.sync_folder(path.parent)
+            self._remove_tree(temporary)
 
     def read(self, name: str) -> bytes | None:
         """Return all that a file holds; `None` when it is not there.
@@ -158,9 +295,22 @@ class RunFolder:
         path = self.path / name
         with _telling("read", path):
             try:
-                return path.read_bytes()
+                return self.disk.read(path)
             except (FileNotFoundError, NotADirectoryError):
                 return None
+
+    def names(self, name: str) -> list[str]:
+        """Return the names in a folder, sorted; none when it is not there.
+
+        Raises:
+            RunError: it is there and cannot be read.
+        """
+        path = self.path / name
+        with _telling("read", path):
+            try:
+                return sorted(self.disk.names(path))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
 
     def close(self) -> None:
         """Close the files that were extended. A second call does nothing.
@@ -168,10 +318,72 @@ class RunFolder:
         Raises:
             RunError: the last of what was appended could not be written.
         """
-        while self._extended:
-            name, file = self._extended.popitem()
-            with _telling("write", self.path / name):
-                file.close()
+        with self._syncing, self._appending:
+            while self._extended:
+                name, extended = self._extended.popitem()
+                with _telling("write", self.path / name):
+                    try:
+                        self._write_held(extended)
+                    finally:
+                        self.disk.close(extended.file)
+
+    def _extend(self, name: str) -> _Extended:
+        path = self.path / name
+        self._make(path.parent)
+        file = self.disk.extend(path)
+        try:
+            extended = _Extended(file, self.disk.size(file))
+        except OSError:
+            self.disk.close(file)
+            raise
+        self._extended[name] = extended
+        return extended
+
+    def _write_held(self, extended: _Extended) -> None:
+        """Write what is held; what the system does not take stays held."""
+        while extended.held:
+            written = self.disk.write(extended.file, bytes(extended.held))
+            del extended.held[:written]
+
+    def _write_file(self, path: Path, chunks: Iterable[Chunk]) -> None:
+        """Write a new file and have its content on the disk."""
+        file = self.disk.create(path)
+        try:
+            for chunk in chunks:
+                left = memoryview(chunk)
+                while left:
+                    left = left[self.disk.write(file, left) :]
+            self.disk.sync(file)
+        finally:
+            self.disk.close(file)
+
+    def _make(self, path: Path) -> None:
+        """Make a folder of the run, with its parents, to last; once for each."""
+        if path in self._lasting:
+            return
+        if path != self.path or not path.is_dir():
+            if not path.parent.is_dir():
+                self._make(path.parent)
+            with suppress(FileExistsError):
+                self.disk.make_folder(path)
+            self.disk.sync_folder(path.parent)
+        self._lasting.add(path)
+
+    def _make_lasting(self, path: Path) -> None:
+        """Have the name of a file that is extended on the disk; once for each."""
+        if path not in self._lasting:
+            self.disk.sync_folder(path.parent)
+            self._lasting.add(path)
+
+    def _remove_tree(self, path: Path) -> None:
+        """Remove a folder of files, if it is there."""
+        try:
+            names = self.disk.names(path)
+        except FileNotFoundError:
+            return
+        for name in names:
+            self.disk.remove(path / name)
+        self.disk.remove_folder(path)
 
 
 def require_free(path: Path) -> None:
@@ -228,14 +440,3 @@ def _telling(verb: str, path: Path) -> Iterator[None]:
             "free space or mend the permissions there, or keep the run elsewhere, such as "
             'run_dir="my-run".',
         ) from error
-
-
-def _sync_folder(path: Path) -> None:
-    """Have a folder's list of names on the disk, where the system can do that."""
-    if os.name == "nt":  # Windows has no handle of a folder to sync
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,8 @@
+"""What must survive, written so that it does.
+
+A checkpoint holds raw arrays and JSON, never a pickle, and reading one runs nothing.
+"""
+
+from epochwise.checkpoint.checkpoints import Checkpoint, Checkpoints
+
+__all__ = ["Checkpoint", "Checkpoints"]

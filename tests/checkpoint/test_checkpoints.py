@@ -1,0 +1,100 @@
+"""What is saved is what is loaded; what is not kept is removed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from epochwise.checkpoint import Checkpoints
+from epochwise.position import Position
+from epochwise.record import RunFolder
+from epochwise.state import TrainingState
+
+
+def state_at(iterations: int, **memories: object) -> TrainingState:
+    """A state whose arrays tell the iteration."""
+    return TrainingState(
+        position=Position(iterations_done=iterations, iterations_in_epoch_done=iterations),
+        arrays={
+            "trainable/0": np.full((3, 5), iterations, np.float32),
+            "optimizer/0": np.array(iterations, np.int64),
+            "metrics/0": np.array([True, False, True]),
+            "seed/0": np.arange(2, dtype=np.uint32),
+        },
+        memories=memories,
+    )
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    """Checkpoints in an empty folder."""
+    return Checkpoints(RunFolder.create(tmp_path / "run"))
+
+
+def save(checkpoints: Checkpoints, *places: int, best: int | None = None) -> None:
+    """Save a state at each of the places."""
+    for place in places:
+        checkpoints.save(
+            state_at(place),
+            fits={},
+            record_lengths={},
+            best=None if best is None else state_at(best).position,
+        )
+
+
+def test_a_state_is_loaded_as_it_was_saved(checkpoints: Checkpoints) -> None:
+    """Arrays bit for bit with their dtypes and shapes, memories with NaN and infinity."""
+    memories = {"best": math.inf, "seen": [1, None, True, "x", {"worst": -math.inf}], "e": 1e-9}
+    saved = checkpoints.save(
+        state_at(7, **memories), fits={"seed": 3}, record_lengths={"events.jsonl": 12}
+    )
+
+    newest = checkpoints.newest()
+    assert newest == saved
+    loaded = checkpoints.load(newest)
+
+    assert loaded.position == state_at(7).position
+    assert loaded.memories == memories
+    assert newest.fits == {"seed": 3}
+    assert newest.record_lengths == {"events.jsonl": 12}
+    for name, array in state_at(7).arrays.items():
+        assert loaded.arrays[name].tobytes() == array.tobytes()
+        assert loaded.arrays[name].dtype == array.dtype
+        assert loaded.arrays[name].shape == array.shape
+
+
+def test_not_a_number_is_remembered_as_such(checkpoints: Checkpoints) -> None:
+    """A NaN among the memories comes back as a NaN."""
+    checkpoints.save(state_at(1, last=math.nan), fits={}, record_lengths={})
+    newest = checkpoints.newest()
+    assert newest is not None
+
+    assert math.isnan(checkpoints.load(newest).memories["last"])
+
+
+def test_without_a_checkpoint_there_is_none(checkpoints: Checkpoints) -> None:
+    """A run that was never saved has no newest."""
+    assert checkpoints.newest() is None
+    assert checkpoints.committed() == []
+
+
+def test_the_last_and_the_best_are_kept(checkpoints: Checkpoints) -> None:
+    """The latest three places stay, and that of the best weights."""
+    save(checkpoints, 1, 2, 3, 4, best=1)
+    assert checkpoints.committed() == [f"{n:012d}" for n in (1, 2, 3, 4)]
+    save(checkpoints, 5, best=4)
+
+    assert checkpoints.committed() == [f"{n:012d}" for n in (3, 4, 5)]
+
+
+def test_a_place_can_be_saved_again(checkpoints: Checkpoints) -> None:
+    """The later one is the newest, and the earlier one goes only when it is there."""
+    save(checkpoints, 5, 5, 5)
+
+    assert checkpoints.committed() == ["000000000005.3"]
+    newest = checkpoints.newest()
+    assert newest is not None
+    assert newest.name == "000000000005.3"
