@@ -1,0 +1,32 @@
+"""When a run ends, and which of its evaluations is the best; pure, standard library only."""
+
+from __future__ import annotations
+
+from epochwise.stopping.base import AnyOf, NoMemory, PerSample, Seen, StopRule
+from epochwise.stopping.best import Best, BestMemory
+from epochwise.stopping.memory import from_json, to_json
+from epochwise.stopping.metrics import Better, better_of, check_metric
+from epochwise.stopping.non_finite import NonFinite
+from epochwise.stopping.patience import Patience, PatienceMemory
+from epochwise.stopping.replay import epochs_of, notes, replay
+
+__all__ = [
+    "AnyOf",
+    "Best",
+    "BestMemory",
+    "Better",
+    "NoMemory",
+    "NonFinite",
+    "Patience",
+    "PatienceMemory",
+    "PerSample",
+    "Seen",
+    "StopRule",
+    "better_of",
+    "check_metric",
+    "epochs_of",
+    "from_json",
+    "notes",
+    "replay",
+    "to_json",
+]
