@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from epochwise.api import fit as fit
+    from epochwise.data.iterations import Iteration as Iteration
+    from epochwise.data.iterations import iterate as iterate
     from epochwise.errors import EpochwiseError as EpochwiseError
     from epochwise.plan import Plan as Plan
     from epochwise.position import Position as Position
@@ -13,13 +15,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "EpochwiseError": "epochwise.errors",
+    "Iteration": "epochwise.data.iterations",
     "Plan": "epochwise.plan",
     "Position": "epochwise.position",
     "Run": "epochwise.record",
     "fit": "epochwise.api",
+    "iterate": "epochwise.data.iterations",
 }
 
-__all__ = ["EpochwiseError", "Plan", "Position", "Run", "fit"]
+__all__ = ["EpochwiseError", "Iteration", "Plan", "Position", "Run", "fit", "iterate"]
 
 
 def __getattr__(name: str) -> Any:
