@@ -93,7 +93,6 @@ def test_validation_data_is_a_tuple_of_two_or_three() -> None:
     """Anything else is refused with its type."""
     x, y = np.zeros((3, 2)), np.zeros(3)
 
-    assert given_validation(None) is None
     assert given_validation((x, y, np.ones(3))).weight.shape == (3,)
     with pytest.raises(DataError, match="is a dict"):
         given_validation({"x": x})

@@ -11,18 +11,22 @@ from typing import Any, Literal
 import numpy as np
 
 from epochwise import loop
-from epochwise.api.running import in_order, interrupts, tell
+from epochwise.api.running import interrupts, tell
 from epochwise.counts import Remainder
 from epochwise.data.batches import BatchFeed, is_batches
 from epochwise.data.feed import ArrayFeed, Feed
 from epochwise.data.given import (
+    check_epoch_asked,
+    check_validation_freq,
     given_samples,
     given_validation,
+    in_order,
     refuse_beside_batches,
+    refuse_initial_epoch,
     weighing_by_class,
 )
 from epochwise.data.order import Order
-from epochwise.data.samples import leaves
+from epochwise.data.samples import Samples, leaves
 from epochwise.data.split import split
 from epochwise.engines.select import check_compiled, engine_for, select_backend
 from epochwise.events import Listener
@@ -54,6 +58,11 @@ def fit(
     verbose: Literal["auto", 0, 1, 2] = "auto",
     segments: Literal["scan", "single"] | None = None,
     listeners: Iterable[Listener] = (),
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: int = 1,
 ) -> Run:
     """Train a compiled Keras model, as `model.fit` does, with exact counts.
 
@@ -74,7 +83,8 @@ def fit(
         iterations: weight updates in all [iterations].
         validation_split: the share of the samples held out for validation, in [0, 1):
             stratified by class and seeded; with `shuffle=False` the last ones, as Keras.
-        validation_data: `(x, y)` or `(x, y, sample_weight)`, evaluated after each epoch.
+        validation_data: `(x, y)` or `(x, y, sample_weight)`, or batches that somebody
+            else forms; evaluated after each epoch.
         sample_weight: a weight for each sample, shape `(N,)`.
         class_weight: a weight for each class, by its number.
         shuffle: whether each epoch is a new permutation.
@@ -85,6 +95,12 @@ def fit(
         verbose: 0 for silence, 1 for a live line, 2 for a line an epoch.
         segments: how segments are executed; `None` follows from model and device.
         listeners: plug-ins with a method `on_event`.
+        initial_epoch: refused unless 0: a second call goes on by itself.
+        steps_per_epoch: iterations that make an epoch of somebody else's batches, cut
+            from pass after pass; with arrays an epoch is every sample once.
+        validation_steps: batches of the validation data to evaluate; `None` for all.
+        validation_batch_size: samples in each of them; `None` for `batch_size`.
+        validation_freq: epochs from one evaluation to the next [epochs].
 
     Returns:
         The run: `history` as Keras's, `plan`, `position`, and `losses`, the loss of each
@@ -104,6 +120,7 @@ def fit(
         3
     """
     start = time.perf_counter()
+    refuse_initial_epoch(initial_epoch, epochs)
     select_backend()
     check_compiled(model)
     from epochwise.engines.on_keras_callbacks import KerasCallbacks
@@ -117,12 +134,15 @@ def fit(
                 "sample_weight": sample_weight is not None,
                 "validation_split": bool(validation_split),
                 "batch_size": batch_size != 32,
+                "remainder": remainder != "keep",
             }
         )
         feed: Feed = BatchFeed(
             x,
             seed=seed,
             shuffle=shuffle,
+            iterations_per_epoch=steps_per_epoch,
+            told_as="steps_per_epoch",
             iterations=iterations,
             prepare=weighing_by_class(class_weight),
         )
@@ -132,9 +152,20 @@ def fit(
         training = None
     else:
         training = given_samples(x, y, sample_weight, class_weight)
-    held_out = given_validation(validation_data)
+    held_out: Samples | None = None
+    validation: Feed | None = None
+    if validation_data is not None:
+        given = given_validation(validation_data, validation_steps)
+        if isinstance(given, Samples):
+            held_out = given
+        else:
+            refuse_beside_batches(
+                {"validation_batch_size": validation_batch_size is not None},
+                of="validation_data",
+            )
+            validation = given
     if training is not None:
-        if validation_split and held_out is None:
+        if validation_split and validation_data is None:
             targets = leaves(training.y)
             parted = split(
                 training.count,
@@ -152,7 +183,10 @@ def fit(
             remainder=remainder,
             microbatch_size=microbatch_size,
         )
+        check_epoch_asked(plan, steps_per_epoch)
         example = training.rows(np.arange(min(plan.batch_size_of(0), training.count)))
+    if held_out is not None:
+        validation = in_order(held_out, validation_batch_size or batch_size, validation_steps)
     mapped = training is not None and any(
         isinstance(leaf, np.memmap) for leaf in (*leaves(training.x), *leaves(training.y))
     )
@@ -187,7 +221,9 @@ def fit(
         plan=plan,
         epochs=whole,
         iterations=plan.iterations if plan is not None else iterations,
-        validation=in_order(held_out, batch_size),
+        validation=validation,
+        validation_batches=validation_steps,
+        validate_every_epochs=check_validation_freq(validation_freq),
         look_every_iterations=1 if adapter.looks_at_iterations else None,
     )
     try:

@@ -7,11 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from epochwise.data.feed import ArrayFeed
-from epochwise.data.order import Order
-from epochwise.data.samples import Samples
 from epochwise.events import Event, Listener, Stopped, StopReason
-from epochwise.plan import Plan
 
 
 def tell(events: Iterator[Event], listeners: Sequence[Listener]) -> None:
@@ -50,12 +46,3 @@ def interrupts() -> Iterator[Callable[[], StopReason | None]]:
         yield reason
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def in_order(samples: Samples | None, batch_size: int) -> ArrayFeed | None:
-    """Return the samples as batches in their own order, for evaluation."""
-    if samples is None:
-        return None
-    order = Order(samples=samples.count, seed=0, shuffle=False)
-    plan = Plan(samples=samples.count, batch_size=batch_size, epochs=1)
-    return ArrayFeed(train=samples, order=order, plan=plan)

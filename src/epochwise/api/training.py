@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from epochwise import loop, models
-from epochwise.api.running import in_order, interrupts, tell
+from epochwise.api.running import interrupts, tell
 from epochwise.data import sources
 from epochwise.data.feed import ArrayFeed
+from epochwise.data.given import in_order
 from epochwise.data.order import Order
 from epochwise.data.samples import Samples, leaves
 from epochwise.data.split import split
@@ -175,7 +176,7 @@ def train(
             plan=plan,
             epochs=None,
             iterations=plan.iterations,
-            validation=in_order(held_out, batch_size),
+            validation=None if held_out is None else in_order(held_out, batch_size),
         )
         with interrupts() as interrupted:
             events = loop.train(engine, course, asked_to_stop=interrupted)
@@ -202,7 +203,6 @@ def _test(model: Any, test: Samples, batch_size: int) -> Mapping[str, float]:
     """Return the metrics of the test part."""
     engine = engine_for(model, example=test.rows(np.arange(1)), resident=None, validation=test)
     feed = in_order(test, batch_size)
-    assert feed is not None
     course = loop.Course(feed=feed, plan=None, epochs=0, iterations=None, validation=feed)
     return loop.evaluate(engine, course, feed, 0, Position()).metrics
 

@@ -420,6 +420,7 @@ class BatchFeed:
         seed: keys the order of a `PyDataset`'s batches.
         shuffle: whether a `PyDataset`'s batches are permuted in each epoch.
         iterations_per_epoch: iterations that make an epoch; `None` for a whole pass.
+        told_as: what the caller's own argument for it is called, for messages.
         iterations: iterations of the whole run, where that was asked; gathering does not
             go beyond, and a source that never ends needs it, or `iterations_per_epoch`.
         prepare: changes each batch after it is checked, to add weights for example.
@@ -450,6 +451,7 @@ class BatchFeed:
         seed: int = 0,
         shuffle: bool = True,
         iterations_per_epoch: int | None = None,
+        told_as: str = "iterations_per_epoch",
         iterations: int | None = None,
         prepare: Callable[[Samples], Samples] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -457,10 +459,13 @@ class BatchFeed:
         """Check what can be known without reading a batch."""
         source = batch_source(x, seed=seed, shuffle=shuffle)
         length = source.length
-        _check_asked(source, length, iterations_per_epoch, iterations)
+        _check_asked(source, length, {told_as: iterations_per_epoch, "iterations": iterations})
+        if length is not None and length < (iterations_per_epoch or 0):
+            raise _too_few(source, length, told_as, iterations_per_epoch or 0)
         if iterations_per_epoch == length:
             iterations_per_epoch = None
         self._told = iterations_per_epoch
+        self._told_as = told_as
         self._iterations = iterations
         self._clock = clock
         self._passes = _Passes(
@@ -558,7 +563,7 @@ class BatchFeed:
         if upcoming is None and told is not None:
             assert passes.length is not None
             if passes.length < told:
-                raise _too_few(passes.source, passes.length, told)
+                raise _too_few(passes.source, passes.length, self._told_as, told)
             passes.begin(passes.pass_index + 1)
             upcoming = passes.peek()
         return upcoming
@@ -787,16 +792,16 @@ class _Passes:
 
 
 def _check_asked(
-    source: BatchSource,
-    length: int | None,
-    iterations_per_epoch: int | None,
-    iterations: int | None,
+    source: BatchSource, length: int | None, asked: Mapping[str, int | None]
 ) -> None:
-    """Refuse counts that the source cannot give."""
-    for name, count in (
-        ("iterations_per_epoch", iterations_per_epoch),
-        ("iterations", iterations),
-    ):
+    """Refuse counts that the source cannot give.
+
+    Args:
+        source: what is read.
+        length: batches in a pass, as the source says.
+        asked: the counts that say when an epoch or the run ends, by their arguments' names.
+    """
+    for name, count in asked.items():
         if count is not None and count < 1:
             raise PlanError(f"{name}={count} trains nothing.", f"use {name} >= 1.")
     if length is not None and length < 1:
@@ -804,24 +809,20 @@ def _check_asked(
             f"{source.name} says it has {length} batches, so there is nothing to train on.",
             "give it at least one batch.",
         )
-    if (
-        length is not None
-        and iterations_per_epoch is not None
-        and length < iterations_per_epoch
-    ):
-        raise _too_few(source, length, iterations_per_epoch)
-    if source.endless and iterations_per_epoch is None and iterations is None:
+    if source.endless and not any(asked.values()):
         raise DataError(
             f"{source.name} never ends, so neither would its first epoch.",
-            "give iterations=, the number of iterations to train.",
+            " or ".join(f"give {name}=" for name in asked) + ", the iterations to make.",
         )
 
 
-def _too_few(source: BatchSource, length: int, iterations_per_epoch: int) -> DataError:
+def _too_few(
+    source: BatchSource, length: int, told_as: str, iterations_per_epoch: int
+) -> DataError:
     return DataError(
-        f"iterations_per_epoch={iterations_per_epoch} exceeds the {length} batches of a pass "
-        f"over {source.name}.",
-        f"use iterations_per_epoch <= {length}, or leave it out for {length} an epoch.",
+        f"{told_as}={iterations_per_epoch} exceeds the {length} batches of a pass over "
+        f"{source.name}.",
+        f"use {told_as} <= {length}, or leave it out for {length} an epoch.",
     )
 
 

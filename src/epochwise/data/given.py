@@ -1,9 +1,9 @@
-"""Arrays as a caller of `fit` gives them, turned into samples.
+"""Data and counts as a caller of `fit` gives them, turned into samples and feeds.
 
 Owns what `fit` accepts beside the arrays themselves: weights of samples, weights of
-classes, and validation data as a tuple. Values come out in the types that Keras trains
-with on JAX, floats as float32 and whole numbers in at most 32 bits; a memory map stays as
-it is.
+classes, validation data, and Keras's own arguments for counts. Values come out in the
+types that Keras trains with on JAX, floats as float32 and whole numbers in at most 32
+bits; a memory map stays as it is.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from epochwise.data.batches import BatchFeed, is_batches
+from epochwise.data.feed import ArrayFeed
+from epochwise.data.order import Order
 from epochwise.data.samples import Array, Arrays, Samples, leaves, map_leaves
 from epochwise.data.sources import from_arrays
 from epochwise.errors import DataError, PlanError
+from epochwise.plan import Plan
 
 ClassWeight: TypeAlias = Mapping[int, float]
 """The weight of each class by its number; a class that is not named weighs 1."""
@@ -51,20 +55,102 @@ def given_samples(
     return samples
 
 
-def given_validation(validation_data: Any) -> Samples | None:
-    """Return validation data given as `(x, y)` or `(x, y, sample_weight)`.
+def given_validation(validation_data: Any, batches: int | None = None) -> Samples | BatchFeed:
+    """Return validation data: arrays as samples, batches formed elsewhere as a feed.
+
+    Args:
+        validation_data: `(x, y)` or `(x, y, sample_weight)`, or what `is_batches` accepts.
+        batches: how many of somebody else's batches are evaluated; `None` for a pass.
 
     Raises:
-        DataError: it is neither, or its arrays are not fit.
+        DataError: it is none of them, its arrays are not fit, or it has too few batches.
     """
-    if validation_data is None:
-        return None
+    if is_batches(validation_data):
+        return BatchFeed(
+            validation_data,
+            shuffle=False,
+            iterations_per_epoch=batches,
+            told_as="validation_steps",
+        )
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
         raise DataError(
             f"validation_data is a {type(validation_data).__name__}, not (x, y).",
-            "give validation_data=(x, y) or (x, y, sample_weight) as arrays.",
+            "give validation_data=(x, y) or (x, y, sample_weight) as arrays, or batches.",
         )
     return given_samples(*validation_data)
+
+
+def in_order(samples: Samples, batch_size: int, batches: int | None = None) -> ArrayFeed:
+    """Return the samples as batches in their own order, for evaluation.
+
+    Args:
+        samples: the whole part.
+        batch_size: samples in a batch; the last may hold fewer.
+        batches: how many of them will be evaluated, to be checked; `None` for all.
+
+    Raises:
+        PlanError: there are not as many.
+    """
+    plan = Plan(samples=samples.count, batch_size=batch_size, epochs=1)
+    there = plan.iterations_per_epoch
+    if batches is not None and not 1 <= batches <= there:
+        raise PlanError(
+            f"validation_steps={batches}, but {samples.count:,} validation samples at "
+            f"{batch_size:,} make {there:,} batches.",
+            f"use validation_steps from 1 to {there}, or leave it out for all of them.",
+        )
+    order = Order(samples=samples.count, seed=0, shuffle=False)
+    return ArrayFeed(train=samples, order=order, plan=plan)
+
+
+def check_epoch_asked(plan: Plan, steps_per_epoch: int | None) -> None:
+    """Refuse an epoch of arrays that is not every sample once.
+
+    Raises:
+        PlanError: another number of iterations an epoch was asked for.
+    """
+    there = plan.iterations_per_epoch
+    if steps_per_epoch is not None and steps_per_epoch != there:
+        raise PlanError(
+            f"steps_per_epoch={steps_per_epoch}, but {plan.samples:,} samples at "
+            f"{plan.batch_size:,} make {there:,} iterations an epoch, every sample once.",
+            f"leave out steps_per_epoch; to end after fewer or more weight updates give "
+            f"iterations=, for example iterations={steps_per_epoch}.",
+        )
+
+
+def refuse_initial_epoch(initial_epoch: int, epochs: object) -> None:
+    """Refuse to skip epochs that nobody has trained.
+
+    Raises:
+        PlanError: `initial_epoch` is not 0.
+    """
+    if initial_epoch:
+        raise PlanError(
+            f"initial_epoch={initial_epoch} would only number the epochs anew: order, "
+            "schedules and counts go on by themselves from what the optimizer has counted.",
+            f"leave out initial_epoch and give epochs={epochs} less {initial_epoch}, the "
+            "epochs to train now.",
+        )
+
+
+def check_validation_freq(validation_freq: object) -> int:
+    """Return after how many epochs each evaluation is due.
+
+    Raises:
+        PlanError: it is no whole number from 1 on.
+    """
+    if isinstance(validation_freq, bool) or not isinstance(validation_freq, int):
+        raise PlanError(
+            f"validation_freq={validation_freq!r} is no whole number of epochs.",
+            "give the epochs from one evaluation to the next, for example validation_freq=2.",
+        )
+    if validation_freq < 1:
+        raise PlanError(
+            f"validation_freq={validation_freq} never evaluates.",
+            "leave out validation_data for that, or use validation_freq >= 1.",
+        )
+    return validation_freq
 
 
 def weighed_by_class(samples: Samples, class_weight: ClassWeight) -> Samples:
@@ -106,11 +192,12 @@ def refuse_two_weights(sample_weight: Any, class_weight: ClassWeight | None) -> 
         )
 
 
-def refuse_beside_batches(given: Mapping[str, bool]) -> None:
+def refuse_beside_batches(given: Mapping[str, bool], *, of: str = "x") -> None:
     """Refuse what batches formed by somebody else bring themselves, or cannot have.
 
     Args:
         given: for each argument that only arrays can have, whether it was given.
+        of: the argument that the batches came in.
 
     Raises:
         PlanError: any was; all are named.
@@ -118,8 +205,8 @@ def refuse_beside_batches(given: Mapping[str, bool]) -> None:
     named = ", ".join(name for name, is_given in given.items() if is_given)
     if named:
         raise PlanError(
-            f"x brings batches of its own, so {named} cannot be given.",
-            f"leave out {named}, and form the batches in x accordingly.",
+            f"{of} brings batches of its own, so {named} cannot be given.",
+            f"leave out {named}, and form the batches in {of} accordingly.",
         )
 
 
