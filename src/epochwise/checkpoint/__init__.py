@@ -4,5 +4,7 @@ A checkpoint holds raw arrays and JSON, never a pickle, and reading one runs not
 """
 
 from epochwise.checkpoint.checkpoints import Checkpoint, Checkpoints
+from epochwise.checkpoint.fits import Fit, circumstances, compare
+from epochwise.checkpoint.saving import Saver
 
-__all__ = ["Checkpoint", "Checkpoints"]
+__all__ = ["Checkpoint", "Checkpoints", "Fit", "Saver", "circumstances", "compare"]

@@ -6,6 +6,7 @@ A record holds JSON and raw numbers, never a pickle, and reading one runs nothin
 from epochwise.record.arrays import data_sha256, read_weights, weights_sha256
 from epochwise.record.header import Header, machine, versions
 from epochwise.record.jsontext import json_text
+from epochwise.record.locking import locked
 from epochwise.record.naming import RUNS_FOLDER, run_name
 from epochwise.record.reading import StoredRun, find_run, read_run, run_folders
 from epochwise.record.recorder import Recorder
@@ -25,6 +26,7 @@ __all__ = [
     "data_sha256",
     "find_run",
     "json_text",
+    "locked",
     "machine",
     "read_run",
     "read_weights",

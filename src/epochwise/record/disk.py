@@ -118,7 +118,7 @@ class Disk:
     def lock(self, path: Path) -> int | None:
         """Open a file, made if it is not there, that this process alone has locked.
 
-        The lock ends when the file is closed or the process ends, however that happens.
+        The lock ends when it is let go of or the process ends, however that happens.
 
         Returns:
             The open file; `None` where the file system has no locks.
@@ -128,10 +128,7 @@ class Disk:
         """
         file = os.open(path, os.O_RDWR | os.O_CREAT | _CLOSED_ON_EXEC, 0o666)
         try:
-            if sys.platform == "win32":
-                _lock_on_windows(file)
-            else:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except OSError as error:
             os.close(file)
             if error.errno in _NO_LOCKS:
@@ -139,15 +136,34 @@ class Disk:
             raise
         return file
 
+    def unlock(self, file: int) -> None:
+        """Let go of a locked file and close it, also where a forked process has it open."""
+        try:
+            _unlock(file)
+        finally:
+            os.close(file)
+
 
 if sys.platform == "win32":
+    _LOCKED_BYTE = 1 << 30  # far beyond the end, so that the file can still be read
 
-    def _lock_on_windows(file: int) -> None:
-        """Lock one byte far beyond the end, so that the file can still be read."""
-        os.lseek(file, 1 << 30, os.SEEK_SET)
+    def _lock(file: int) -> None:
+        os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         except PermissionError as error:
             raise BlockingIOError(error.errno, error.strerror) from error
         finally:
             os.lseek(file, 0, os.SEEK_SET)
+
+    def _unlock(file: int) -> None:
+        os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+
+else:
+
+    def _lock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)

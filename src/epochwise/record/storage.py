@@ -312,6 +312,39 @@ class RunFolder:
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
+    def lock(self, name: str, content: bytes) -> int | None:
+        """Lock a file for this process alone, and write into it; see `Disk.lock`.
+
+        Args:
+            name: the file.
+            content: what others read in it while it is locked.
+
+        Returns:
+            What `unlock` takes; `None` where the file system has no locks.
+
+        Raises:
+            BlockingIOError: another has locked it.
+            RunError: it cannot be opened or written.
+        """
+        with _telling("lock", self.path / name):
+            file = self.disk.lock(self.path / name)
+            if file is None:
+                return None
+            try:
+                self.disk.truncate(file, 0)
+                self._write_all(file, content)
+            except OSError:
+                self.unlock(file)
+                raise
+            return file
+
+    def unlock(self, file: int) -> None:
+        """Empty a locked file and let go of it; what cannot be emptied is let go of too."""
+        with suppress(OSError):
+            self.disk.truncate(file, 0)
+        with suppress(OSError):
+            self.disk.unlock(file)
+
     def close(self) -> None:
         """Close the files that were extended. A second call does nothing.
 
@@ -350,12 +383,16 @@ class RunFolder:
         file = self.disk.create(path)
         try:
             for chunk in chunks:
-                left = memoryview(chunk)
-                while left:
-                    left = left[self.disk.write(file, left) :]
+                self._write_all(file, chunk)
             self.disk.sync(file)
         finally:
             self.disk.close(file)
+
+    def _write_all(self, file: int, chunk: Chunk) -> None:
+        """Write a piece, in as many calls as the system wants."""
+        left = memoryview(chunk)
+        while left:
+            left = left[self.disk.write(file, left) :]
 
     def _make(self, path: Path) -> None:
         """Make a folder of the run, with its parents, to last; once for each."""
@@ -434,6 +471,8 @@ def _telling(verb: str, path: Path) -> Iterator[None]:
     """Turn what the system refuses into an error that says what was tried."""
     try:
         yield
+    except BlockingIOError:  # a lock that another has
+        raise
     except OSError as error:
         raise RunError(
             f"Could not {verb} {path}: {error.strerror or error}.",

@@ -1,0 +1,244 @@
+"""What a training must be like to go on from a checkpoint: one table, and its reading.
+
+A checkpoint fits a training *exactly* when the weights will be, bit for bit, those of a
+run that was never interrupted; *in order* when each iteration will train the samples it
+would have trained, and only the rounding or a setting differs; or *not at all*.
+`docs/surviving.md` holds the same table for people.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from epochwise.errors import Problem, RunError
+from epochwise.events import EngineDescription
+from epochwise.record import Header, json_text
+
+Verdict = Literal["exact", "order", "refused"]
+"""Fits exactly, in order only, or not at all."""
+
+_FROM_BEST_TO_WORST: Final[tuple[Verdict, ...]] = ("exact", "order", "refused")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What a difference in one thing means.
+
+    Args:
+        field: its name among what a checkpoint records.
+        verdict: what a checkpoint still does for a training that differs in it.
+        why: the reason, the end of a sentence.
+    """
+
+    field: str
+    verdict: Verdict
+    why: str
+
+
+def _rows(verdict: Verdict, **why: str) -> tuple[Row, ...]:
+    return tuple(Row(field=name, verdict=verdict, why=text) for name, text in why.items())
+
+
+TABLE: Final = (
+    *_rows(
+        "refused",
+        data="an iteration would train other samples",
+        split="an iteration would train other samples",
+        batch_size="an iteration would train other samples",
+        remainder="an epoch would have another number of iterations",
+        seed="an epoch would be another permutation",
+        shuffle="an epoch would be another permutation",
+        variables="the saved numbers have no place to go to",
+        optimizer="what it remembers of the gradients means something else to another one",
+        loss="the best value so far was measured in another unit",
+    ),
+    *_rows(
+        "order",
+        optimizer_settings="the updates differ; what it keeps in variables, a constant "
+        "learning rate among them, is that of the checkpoint",
+        layers="the same numbers go through another function",
+        validation="the best value so far was measured on other samples",
+        microbatch_size="sums are rounded in another order",
+        execution="the compiled program rounds differently",
+        backend="another library computes and rounds differently",
+        device="another processor computes and rounds differently",
+        device_count="sums are rounded in another order",
+        threads="sums may be rounded in another order",
+        architecture="another processor computes and rounds differently",
+        epochwise="another version may compile another program",
+        jax="another version may compile another program",
+        jaxlib="another version may compile another program",
+        keras="another version may compute in another way",
+        numpy="another version may prepare the data in another way",
+    ),
+    *_rows(
+        "exact",
+        iterations="what is done does not depend on how much more will be done",
+        python="it computes no weight",
+        platform="it computes no weight",
+    ),
+)
+"""What every recorded thing means when it differs, the gravest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Something that is not as it was when the checkpoint was made.
+
+    Args:
+        row: what that means.
+        recorded: how it was.
+        now: how it is.
+    """
+
+    row: Row
+    recorded: Any
+    now: Any
+
+    def __str__(self) -> str:
+        """Return it as a sentence."""
+        return f"{self.row.field} {_told(self.recorded, self.now)}: {self.row.why}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How a checkpoint fits a training.
+
+    Args:
+        differences: all that is not as it was, in the order of the table.
+    """
+
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest of the differences' verdicts; `exact` where there is none."""
+        ranks = [_FROM_BEST_TO_WORST.index(each.row.verdict) for each in self.differences]
+        return _FROM_BEST_TO_WORST[max(ranks, default=0)]
+
+    def require(self, *, in_order: bool, flag: str) -> None:
+        """Refuse to go on where the checkpoint does not fit well enough.
+
+        Args:
+            in_order: whether a fit in order only is enough.
+            flag: what to type to say that it is.
+
+        Raises:
+            RunError: it does not fit; names every difference that is in the way.
+
+        Example:
+            >>> compare({"jax": "0.10.1"}, {"jax": "0.12.0"}).require(
+            ...     in_order=True, flag="--in-order"
+            ... )
+        """
+        if self.verdict == "exact" or (self.verdict == "order" and in_order):
+            return
+        raise RunError(
+            [
+                Problem(
+                    what=str(difference),
+                    remedy="go on with what it was, or start a new run in a folder of its own."
+                    if difference.row.verdict == "refused"
+                    else f"go on with what it was; or add {flag}, for the same samples in the "
+                    "same order and other last digits.",
+                )
+                for difference in self.differences
+                if difference.row.verdict == self.verdict
+            ]
+        )
+
+
+def compare(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Fit:
+    """Tell how a checkpoint fits a training.
+
+    Args:
+        recorded: `circumstances` of the training that made the checkpoint.
+        now: those of the one that is to go on.
+
+    Example:
+        >>> compare({"seed": 0, "jax": "0.10.1"}, {"seed": 0, "jax": "0.12.0"}).verdict
+        'order'
+        >>> print(compare({"seed": 0}, {"seed": 1}).differences[0])
+        seed was 0 and is 1: an epoch would be another permutation.
+    """
+    unknown = {*recorded, *now} - {row.field for row in TABLE}
+    if unknown:
+        raise RunError(
+            f"The checkpoint tells of {', '.join(sorted(unknown))}, which this Epochwise does "
+            "not know.",
+            "go on with the Epochwise that made it, or a newer one.",
+        )
+    return Fit(
+        differences=tuple(
+            Difference(row=row, recorded=recorded.get(row.field), now=now.get(row.field))
+            for row in TABLE
+            if recorded.get(row.field) != now.get(row.field)
+        )
+    )
+
+
+def circumstances(
+    header: Header,
+    engine: EngineDescription,
+    variables: Iterable[tuple[str, Sequence[int], str]],
+) -> dict[str, Any]:
+    """Return what the table asks about, for one training.
+
+    Args:
+        header: of its record; `data` may hold `validation_sha256`.
+        engine: how its iterations are executed.
+        variables: name, shape and dtype of each of the model's variables, the
+            optimizer's and the metrics' among them, in their order.
+
+    Returns:
+        For each row of the table its value, made of what JSON has.
+    """
+    plan, optimizer = header.plan, dict(header.model.get("optimizer") or {})
+    found = {
+        "data": header.data.get("sha256"),
+        "split": header.split,
+        "batch_size": None if plan is None else plan.batch_size,
+        "remainder": None if plan is None else plan.remainder,
+        "seed": header.order.get("seed"),
+        "shuffle": header.order.get("shuffle"),
+        "variables": [[name, list(shape), dtype] for name, shape, dtype in variables],
+        "optimizer": optimizer.pop("type", None),
+        "loss": header.model.get("loss"),
+        "optimizer_settings": optimizer,
+        "layers": header.model.get("layers"),
+        "validation": header.data.get("validation_sha256"),
+        "microbatch_size": None if plan is None else plan.microbatch_size,
+        "execution": engine.execution,
+        "backend": engine.backend.partition(" ")[0],
+        "device": engine.device,
+        "device_count": None if plan is None else plan.devices,
+        "threads": header.machine.get("cores"),
+        "architecture": header.machine.get("architecture"),
+        "iterations": None if plan is None else plan.iterations,
+        "platform": header.machine.get("platform"),
+    }
+    names = ("epochwise", "jax", "jaxlib", "keras", "numpy", "python")
+    found |= {name: header.versions.get(name) for name in names}
+    made_of_json: dict[str, Any] = json.loads(json_text(found))
+    return made_of_json
+
+
+def _told(recorded: Any, now: Any) -> str:
+    """Return the end of a sentence that tells what changed, where it first did."""
+    if isinstance(recorded, list) and isinstance(now, list):
+        for place, (before, after) in enumerate(zip(recorded, now, strict=False), 1):
+            if before != after:
+                return f"{place} {_told(before, after)}"
+        return f"were {len(recorded)} and are {len(now)}"
+    if isinstance(recorded, dict) and isinstance(now, dict):
+        changed = [k for k in {**recorded, **now} if recorded.get(k) != now.get(k)]
+        told = (f"{key} {_told(recorded.get(key), now.get(key))}" for key in changed)
+        return ", ".join(told)
+    return f"was {_shown(recorded)} and is {_shown(now)}"
+
+
+def _shown(value: Any) -> str:
+    return "not there" if value is None else str(value)
