@@ -1,0 +1,1 @@
+"""What to choose: arithmetic over runs, and the probes that measure what it needs."""

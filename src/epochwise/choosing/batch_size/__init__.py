@@ -1,0 +1,1 @@
+"""Which batch size, and the learning rate that goes with it: measured, not guessed."""
