@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from epochwise.api import fit as fit
     from epochwise.data.iterations import Iteration as Iteration
     from epochwise.data.iterations import iterate as iterate
+    from epochwise.data.sampler import EpochSampler as EpochSampler
     from epochwise.errors import EpochwiseError as EpochwiseError
     from epochwise.plan import Plan as Plan
     from epochwise.position import Position as Position
     from epochwise.record import Run as Run
 
 _HOMES = {
+    "EpochSampler": "epochwise.data.sampler",
     "EpochwiseError": "epochwise.errors",
     "Iteration": "epochwise.data.iterations",
     "Plan": "epochwise.plan",
@@ -23,7 +25,16 @@ _HOMES = {
     "iterate": "epochwise.data.iterations",
 }
 
-__all__ = ["EpochwiseError", "Iteration", "Plan", "Position", "Run", "fit", "iterate"]
+__all__ = [
+    "EpochSampler",
+    "EpochwiseError",
+    "Iteration",
+    "Plan",
+    "Position",
+    "Run",
+    "fit",
+    "iterate",
+]
 
 
 def __getattr__(name: str) -> Any:

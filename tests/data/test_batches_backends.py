@@ -6,24 +6,9 @@ another's; it prints one JSON value, which the test compares.
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-SOURCE = Path(__file__).resolve().parents[2] / "src"
-
-ENVIRONMENT = {
-    "PYTHONPATH": str(SOURCE),
-    "KERAS_BACKEND": "jax",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
+from programs import run_program
 
 SHARED = """
 import json
@@ -77,20 +62,9 @@ class Unsized(Stream):
 """
 
 
-def run(needs: str, program: str, *programs: str) -> Any:
-    """Run programs in a fresh process and return what they print; skip without `needs`."""
-    if importlib.util.find_spec(needs) is None:
-        pytest.skip(f"{needs} is not installed; pip install 'epochwise[{needs}]'")
-    code = "\n".join(textwrap.dedent(part) for part in (SHARED, program, *programs))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **ENVIRONMENT},
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def run(needs: str, *parts: str) -> Any:
+    """Run a program in a fresh process; see `run_program`."""
+    return run_program(SHARED, *parts, needs=needs)
 
 
 def test_keras_py_dataset() -> None:

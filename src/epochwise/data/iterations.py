@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from epochwise.data.order import Indices, Order, shard
+from epochwise.data.order import Indices, Order, position_seed, shard
 from epochwise.errors import PlanError, Problem
 from epochwise.plan import Plan
 from epochwise.position import START, Position
@@ -51,6 +51,7 @@ class Iteration:
         before: the place before this iteration.
         after: the place once its update is made: what a loop saves to go on from.
         closes_epoch: whether the epoch ends with it.
+        seed: the run's.
     """
 
     epoch_index: int
@@ -63,6 +64,7 @@ class Iteration:
     before: Position
     after: Position
     closes_epoch: bool
+    seed: int
 
     @property
     def epoch(self) -> int:
@@ -73,6 +75,25 @@ class Iteration:
     def iteration(self) -> int:
         """The number of the iteration as people count, from one over the whole training."""
         return self.iteration_index + 1
+
+    def random_seed(self, purpose: str) -> int:
+        """Return the seed of this iteration's random numbers, such as dropout's.
+
+        A loop that seeds its generator with it draws the same numbers here whether or
+        not it was interrupted before.
+
+        Args:
+            purpose: what the numbers are for; different words give unrelated seeds.
+
+        Returns:
+            A whole number from 0 to 2**64 - 1.
+
+        Example:
+            >>> first = next(iterate(Plan(samples=10, batch_size=4, epochs=2), seed=0))
+            >>> first.random_seed("dropout")
+            9010024253856865667
+        """
+        return position_seed(self.seed, purpose, self.iteration_index)
 
 
 def iterate(
@@ -262,6 +283,7 @@ def _iteration(
         before=before,
         after=after,
         closes_epoch=after.iterations_in_epoch_done == 0,
+        seed=order.seed,
     )
 
 
