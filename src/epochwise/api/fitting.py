@@ -6,36 +6,19 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any, Literal
 
-import numpy as np
-
 from epochwise import loop
+from epochwise.api.material import Given, material
 from epochwise.api.running import interrupts, tell
 from epochwise.counts import Remainder
-from epochwise.data.batches import BatchFeed, is_batches
-from epochwise.data.feed import ArrayFeed, Feed
-from epochwise.data.given import (
-    check_epoch_asked,
-    check_validation_freq,
-    given_samples,
-    given_validation,
-    in_order,
-    refuse_beside_batches,
-    refuse_initial_epoch,
-    weighing_by_class,
-)
-from epochwise.data.order import Order
-from epochwise.data.samples import Samples, leaves
-from epochwise.data.split import split
-from epochwise.engines.select import check_compiled, engine_for, select_backend
+from epochwise.data.feed import ArrayFeed
+from epochwise.data.given import check_validation_freq, refuse_initial_epoch
+from epochwise.engines.select import check_compiled, engine_for, on_device, select_backend
 from epochwise.events import Listener
-from epochwise.plan import Plan
 from epochwise.progress import progress
-from epochwise.record import (
-    Run,
-    Tally,
-)
+from epochwise.record import Run, Tally
 
 
 def fit(
@@ -125,91 +108,38 @@ def fit(
     check_compiled(model)
     from epochwise.engines.on_keras_callbacks import KerasCallbacks
 
-    foreign = is_batches(x)
-    plan: Plan | None = None
-    if foreign:
-        refuse_beside_batches(
-            {
-                "y": y is not None,
-                "sample_weight": sample_weight is not None,
-                "validation_split": bool(validation_split),
-                "batch_size": batch_size != 32,
-                "remainder": remainder != "keep",
-            }
-        )
-        feed: Feed = BatchFeed(
-            x,
-            seed=seed,
-            shuffle=shuffle,
-            iterations_per_epoch=steps_per_epoch,
-            told_as="steps_per_epoch",
-            iterations=iterations,
-            prepare=weighing_by_class(class_weight),
-        )
-        window = feed.window(0, 0)
-        assert window.samples is not None
-        example = window.samples.rows(window.rows[0])
-        training = None
-    else:
-        training = given_samples(x, y, sample_weight, class_weight)
-    held_out: Samples | None = None
-    validation: Feed | None = None
-    if validation_data is not None:
-        given = given_validation(validation_data, validation_steps)
-        if isinstance(given, Samples):
-            held_out = given
-        else:
-            refuse_beside_batches(
-                {"validation_batch_size": validation_batch_size is not None},
-                of="validation_data",
-            )
-            validation = given
-    if training is not None:
-        if validation_split and validation_data is None:
-            targets = leaves(training.y)
-            parted = split(
-                training.count,
-                validation_split,
-                labels=targets[0] if len(targets) == 1 and shuffle else None,
-                order="stratified" if shuffle else "time",
-                seed=seed,
-            )
-            training, held_out = training.rows(parted.train), training.rows(parted.held_out)
-        plan = Plan(
-            samples=training.count,
-            batch_size=batch_size,
-            epochs=epochs if iterations is None else None,
-            iterations=iterations,
-            remainder=remainder,
-            microbatch_size=microbatch_size,
-        )
-        check_epoch_asked(plan, steps_per_epoch)
-        example = training.rows(np.arange(min(plan.batch_size_of(0), training.count)))
-    if held_out is not None:
-        validation = in_order(held_out, validation_batch_size or batch_size, validation_steps)
-    mapped = training is not None and any(
-        isinstance(leaf, np.memmap) for leaf in (*leaves(training.x), *leaves(training.y))
+    given = Given(
+        x=x,
+        y=y,
+        sample_weight=sample_weight,
+        class_weight=class_weight,
+        batch_size=batch_size,
+        epochs=epochs,
+        iterations=iterations,
+        steps_per_epoch=steps_per_epoch,
+        shuffle=shuffle,
+        seed=seed,
+        remainder=remainder,
+        microbatch_size=microbatch_size,
+        validation_split=validation_split,
+        validation_data=validation_data,
+        validation_steps=validation_steps,
+        validation_batch_size=validation_batch_size,
     )
+    used = material(given, partial(on_device, model))
+    plan, feed = used.plan, used.feed
     read = time.perf_counter() - start
     engine = engine_for(
         model,
-        example=example,
-        resident=None if mapped else training,
-        validation=held_out,
+        example=used.example,
+        resident=used.resident,
+        validation=used.resident_validation,
         microbatch_size=microbatch_size,
         segments=segments,
     )
-    if training is not None:
-        assert plan is not None
-        passes = sum(engine.updates().values()) + plan.iterations_per_epoch - 1
-        order = Order(samples=training.count, seed=seed, shuffle=shuffle)
-        feed = ArrayFeed(
-            train=training,
-            order=order,
-            plan=plan,
-            gather=mapped,
-            epochs_before=passes // plan.iterations_per_epoch,
-        )
+    if isinstance(feed, ArrayFeed):
+        updates = max(engine.updates().values(), default=0)
+        feed = replace(feed, epochs_before=-(-updates // feed.plan.iterations_per_epoch))
     whole = None if iterations is not None else int(-(-Fraction(epochs) // 1))
     adapter = KerasCallbacks(
         model, callbacks, epochs=whole, iterations_per_epoch=feed.iterations_per_epoch
@@ -221,7 +151,7 @@ def fit(
         plan=plan,
         epochs=whole,
         iterations=plan.iterations if plan is not None else iterations,
-        validation=validation,
+        validation=used.validation,
         validation_batches=validation_steps,
         validate_every_epochs=check_validation_freq(validation_freq),
         look_every_iterations=1 if adapter.looks_at_iterations else None,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from epochwise.data.order import Order
+from epochwise.data.order import Order, index_type
 from epochwise.data.samples import Samples
 from epochwise.plan import Plan
 
@@ -92,6 +92,8 @@ class ArrayFeed:
     Args:
         train: the training samples.
         order: their order.
+        part: the rows of `train` that are fed, shape `(plan.samples,)`, where they are not
+            all: the order counts in them.
         plan: gives the batch size and what happens to the remainder.
         gather: whether the samples of a window are gathered on the host, for data that
             does not fit on the device; else they are resident there.
@@ -101,6 +103,7 @@ class ArrayFeed:
     train: Samples
     order: Order
     plan: Plan
+    part: npt.NDArray[np.signedinteger] | None = None
     gather: bool = False
     epochs_before: int = 0
 
@@ -153,6 +156,8 @@ class ArrayFeed:
                 self.epochs_before + epoch_index, full * full_size, plan.samples
             )
             rows = tail.astype(self.order.dtype).reshape(1, -1)
+        if self.part is not None:
+            rows = self.part[rows].astype(index_type(self.train.count))
         samples = None
         if self.gather:
             samples = _gather(self.train, rows, capacity)

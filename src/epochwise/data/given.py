@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from epochwise.data.batches import BatchFeed, is_batches
 from epochwise.data.feed import ArrayFeed
-from epochwise.data.order import Order
+from epochwise.data.order import Indices, Order
 from epochwise.data.samples import Array, Arrays, Samples, leaves, map_leaves
 from epochwise.data.sources import from_arrays
 from epochwise.errors import DataError, PlanError
@@ -80,27 +80,37 @@ def given_validation(validation_data: Any, batches: int | None = None) -> Sample
     return given_samples(*validation_data)
 
 
-def in_order(samples: Samples, batch_size: int, batches: int | None = None) -> ArrayFeed:
-    """Return the samples as batches in their own order, for evaluation.
+def in_order(
+    samples: Samples,
+    batch_size: int,
+    *,
+    batches: int | None = None,
+    part: Indices | None = None,
+    gather: bool = False,
+) -> ArrayFeed:
+    """Return samples as batches in their own order, for evaluation.
 
     Args:
-        samples: the whole part.
+        samples: the data set.
         batch_size: samples in a batch; the last may hold fewer.
         batches: how many of them will be evaluated, to be checked; `None` for all.
+        part: the rows that are evaluated; `None` for all.
+        gather: whether windows bring their own samples; see `ArrayFeed`.
 
     Raises:
-        PlanError: there are not as many.
+        PlanError: there are not as many batches.
     """
-    plan = Plan(samples=samples.count, batch_size=batch_size, epochs=1)
+    count = samples.count if part is None else part.size
+    plan = Plan(samples=count, batch_size=batch_size, epochs=1)
     there = plan.iterations_per_epoch
     if batches is not None and not 1 <= batches <= there:
         raise PlanError(
-            f"validation_steps={batches}, but {samples.count:,} validation samples at "
+            f"validation_steps={batches}, but {count:,} validation samples at "
             f"{batch_size:,} make {there:,} batches.",
             f"use validation_steps from 1 to {there}, or leave it out for all of them.",
         )
-    order = Order(samples=samples.count, seed=0, shuffle=False)
-    return ArrayFeed(train=samples, order=order, plan=plan)
+    order = Order(samples=count, seed=0, shuffle=False)
+    return ArrayFeed(train=samples, order=order, plan=plan, part=part, gather=gather)
 
 
 def check_epoch_asked(plan: Plan, steps_per_epoch: int | None) -> None:

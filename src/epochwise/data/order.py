@@ -177,7 +177,7 @@ class Order:
     @property
     def dtype(self) -> type[np.int32] | type[np.int64]:
         """The integer type of `batches`: int32 when N < 2**31, else int64."""
-        return np.int32 if self.samples < 2**31 else np.int64
+        return index_type(self.samples)
 
     def indices(self, epoch_index: int, start: int, stop: int) -> Indices:
         """Return the samples at positions start..stop-1 of one epoch.
@@ -393,6 +393,11 @@ def _network(seed: int, epoch_index: int, samples: int) -> _Network:
     """Return the network of one epoch, tabulated when its halves are small."""
     network = _Network(samples=samples, keys=_keys(seed, epoch_index, samples), tables=None)
     return network.tabulated() if max(network.halves) <= _TABLE_ENTRIES else network
+
+
+def index_type(samples: int) -> type[np.int32] | type[np.int64]:
+    """Return the smallest signed type, of those that devices index with, for N samples."""
+    return np.int32 if samples < 2**31 else np.int64
 
 
 @functools.lru_cache(maxsize=_EPOCHS_KEPT)

@@ -10,11 +10,13 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from epochwise.data.samples import Samples
+from epochwise.engines.memory import parts_that_fit
 from epochwise.errors import BackendError, EpochwiseError, ModelError
 
 if TYPE_CHECKING:
@@ -146,6 +148,28 @@ def engine_for(
         f"This model cannot be trained in compiled segments: {reason}",
         'use the JAX backend (KERAS_BACKEND="jax") with a model that Keras can compile.',
     )
+
+
+def on_device(model: Any, example: Samples, parts: Sequence[Samples]) -> list[Samples]:
+    """Return those parts of the data that an engine can hold where it computes.
+
+    The others are gathered on the host, window by window: same order, same bits.
+
+    Args:
+        model: a compiled Keras model.
+        example: some of the training samples, for building the model.
+        parts: the most used one first.
+    """
+    import keras
+
+    weight_bytes, free_bytes = 0, None
+    if keras.config.backend() == "jax":
+        from epochwise.engines.on_jax import build, free_device_bytes
+
+        build(model, example)
+        weight_bytes = sum(int(variable.value.nbytes) for variable in model.trainable_variables)
+        free_bytes = free_device_bytes()
+    return parts_that_fit(parts, weight_bytes=weight_bytes, free_bytes=free_bytes)
 
 
 def check_compiled(model: Any) -> None:

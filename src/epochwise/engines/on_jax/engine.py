@@ -18,6 +18,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from epochwise.data.feed import Window
 from epochwise.data.samples import Samples
 from epochwise.engines.base import SegmentResult
+from epochwise.engines.memory import free_host_bytes
 from epochwise.engines.on_jax.execution import Execution, choose
 from epochwise.engines.on_jax.iteration import (
     Batch,
@@ -129,7 +130,10 @@ class JaxEngine:
         self._iteration = training_iteration(model, example.divisor, microbatch_size)
         self._evaluation = evaluation(model, example.divisor)
         self._resident = None if resident is None else _to_device(resident)
-        self._validation = None if validation is None else _to_device(validation)
+        if validation is resident:
+            self._validation = self._resident
+        else:
+            self._validation = None if validation is None else _to_device(validation)
         self._compiler = _Compiler()
         self._fresh_metrics = self._metrics_when_reset()
         self._platform = jax.default_backend()
@@ -437,6 +441,15 @@ def device_name() -> str:
     kind = devices[0].platform
     name = kind if kind == "cpu" else f"{kind} ({devices[0].device_kind})"
     return name if len(devices) == 1 else f"{len(devices)} x {name}"
+
+
+def free_device_bytes() -> int | None:
+    """Return what is free on the device that computes [bytes]; `None` if nobody tells."""
+    device = jax.devices()[0]
+    told = device.memory_stats()
+    if told and "bytes_limit" in told:
+        return int(told["bytes_limit"]) - int(told.get("bytes_in_use", 0))
+    return free_host_bytes() if device.platform == "cpu" else None
 
 
 def _loss_first(names: Iterable[str]) -> list[str]:

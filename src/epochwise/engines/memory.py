@@ -1,0 +1,105 @@
+"""How much memory is free, and whether the data fit beside the model.
+
+Owns the one question whether a data set is copied to the device as a whole. The answer
+changes where samples are gathered, never their order or a bit of the result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from epochwise.data.samples import Samples, leaves
+
+DATA_SHARE = 0.5
+"""The most of a device's free memory that data may take; the rest is for the model's
+activations, which are not known before it is compiled."""
+
+COPIES_OF_WEIGHTS = 5
+"""What training takes beside the weights, in their size: gradients, two moments of the
+optimizer, new values, and the best or last ones kept [1]."""
+
+
+def parts_that_fit(
+    parts: Sequence[Samples], *, weight_bytes: int, free_bytes: int | None
+) -> list[Samples]:
+    """Return those parts of the data that can lie on the device as a whole, beside the model.
+
+    Args:
+        parts: the most used one first.
+        weight_bytes: size of the model's trainable weights [bytes].
+        free_bytes: what is free on the device [bytes]; `None` where nobody can tell,
+            which counts as enough.
+
+    Returns:
+        The parts that fit beside those before them; never arrays that are mapped from a
+        file, since whoever maps them does not want them in memory.
+
+    Example:
+        >>> parts = [Samples(x=np.zeros((n, 100), np.uint8)) for n in (10, 20, 5)]
+        >>> [part.count for part in parts_that_fit(parts, weight_bytes=100, free_bytes=3_500)]
+        [10, 5]
+    """
+    room = math.inf
+    if free_bytes is not None:
+        room = DATA_SHARE * (free_bytes - COPIES_OF_WEIGHTS * weight_bytes)
+    fitting = []
+    for part in parts:
+        trees = (part.x, part.y, part.weight)
+        mapped = any(isinstance(leaf, np.memmap) for tree in trees for leaf in leaves(tree))
+        if not mapped and part.nbytes <= room:
+            room -= part.nbytes
+            fitting.append(part)
+    return fitting
+
+
+def free_host_bytes(
+    meminfo: Path = Path("/proc/meminfo"),
+    groups: Path = Path("/sys/fs/cgroup"),
+    membership: Path = Path("/proc/self/cgroup"),
+) -> int | None:
+    """Return what this process may still take without the system swapping [bytes].
+
+    The smaller of what the system calls available and what is left of the limits of the
+    control groups that the process is in; `None` where the system does not tell.
+
+    Args:
+        meminfo: where Linux tells what is available.
+        groups: the root of its control groups.
+        membership: where it tells the process's own group.
+    """
+    found = [_available(meminfo), *_left_in_groups(groups, membership)]
+    return min((bytes_ for bytes_ in found if bytes_ is not None), default=None)
+
+
+def _available(meminfo: Path) -> int | None:
+    """MemAvailable of the whole system [bytes]."""
+    for line in _text(meminfo).splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _left_in_groups(groups: Path, membership: Path) -> list[int]:
+    """What each limit of the process's control groups leaves [bytes]."""
+    left = []
+    inside = _text(membership).rpartition("::")[2].strip().strip("/")
+    folder = groups / inside
+    for group in (folder, *folder.parents):
+        limit, used = _text(group / "memory.max").strip(), _text(group / "memory.current")
+        if limit.isdecimal() and used.strip().isdecimal():
+            left.append(max(0, int(limit) - int(used)))
+        if group == groups:
+            break
+    return left
+
+
+def _text(path: Path) -> str:
+    """A small file of the system; empty where there is none."""
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return ""
