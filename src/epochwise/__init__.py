@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from epochwise.api import fit as fit
+    from epochwise.choosing.worth import worth as worth
     from epochwise.data.iterations import Iteration as Iteration
     from epochwise.data.iterations import iterate as iterate
     from epochwise.data.sampler import EpochSampler as EpochSampler
@@ -23,6 +24,7 @@ _HOMES = {
     "Run": "epochwise.record",
     "fit": "epochwise.api",
     "iterate": "epochwise.data.iterations",
+    "worth": "epochwise.choosing.worth",
 }
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Run",
     "fit",
     "iterate",
+    "worth",
 ]
 
 

@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "plan": "epochwise.cli.plan",
     "train": "epochwise.cli.train",
     "runs": "epochwise.cli.runs",
+    "worth": "epochwise.cli.worth",
 }
 """The verbs in the order of the help, each with the module that holds its `app`."""
 

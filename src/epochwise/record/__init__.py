@@ -10,12 +10,13 @@ from epochwise.record.locking import locked
 from epochwise.record.naming import RUNS_FOLDER, run_name
 from epochwise.record.reading import StoredRun, find_run, read_run, run_folders
 from epochwise.record.recorder import Recorder
-from epochwise.record.run import Run, Seconds
+from epochwise.record.run import Evaluation, Run, Seconds
 from epochwise.record.storage import RunFolder, require_free
 from epochwise.record.tally import Tally
 
 __all__ = [
     "RUNS_FOLDER",
+    "Evaluation",
     "Header",
     "Recorder",
     "Run",

@@ -69,6 +69,23 @@ _SECONDS_KEYS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One evaluation of the validation part, and what had been spent until then.
+
+    Args:
+        position: what was done when it was made.
+        metrics: means over its samples, without a `val_` prefix.
+        samples: how many samples were evaluated [samples]; `None` if not known.
+        training_seconds: what the iterations before it took since the run began [s].
+    """
+
+    position: Position
+    metrics: Mapping[str, float]
+    samples: int | None
+    training_seconds: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
     """One training: what was planned, what was done, and how it went.
@@ -85,6 +102,7 @@ class Run:
         engine: how the iterations were executed; `None` if none began.
         iterations_per_epoch: M, planned or found out [iterations]; `None` if unknown.
         updates: weight updates that the optimizer counted itself, by its name.
+        evaluations: of the validation part, in order.
         test: metrics of the test part, `loss` first; `None` without one.
         weights_sha256: digest of the final weights; `None` if they were not kept.
         folder: where the record is; `None` if none was kept.
@@ -99,6 +117,7 @@ class Run:
     engine: EngineDescription | None
     iterations_per_epoch: int | None = None
     updates: Mapping[str, int] = field(default_factory=dict)
+    evaluations: Sequence[Evaluation] = ()
     test: Mapping[str, float] | None = None
     weights_sha256: str | None = None
     folder: Path | None = None

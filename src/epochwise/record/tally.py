@@ -23,7 +23,7 @@ from epochwise.events import (
 )
 from epochwise.plan import Plan
 from epochwise.position import START, Position
-from epochwise.record.run import Run, Seconds
+from epochwise.record.run import Evaluation, Run, Seconds
 
 
 class Tally:
@@ -47,6 +47,7 @@ class Tally:
         self._losses = array("f")
         self._stop: StopReason | None = None
         self._updates: Mapping[str, int] = {}
+        self._evaluations: list[Evaluation] = []
         self._iterations_per_epoch: int | None = None
         self._seconds = Seconds()
 
@@ -65,6 +66,14 @@ class Tally:
                 self._spend(training=event.seconds, compiling=event.compile_seconds)
             case Evaluated():
                 self._spend(evaluating=event.seconds, compiling=event.compile_seconds)
+                self._evaluations.append(
+                    Evaluation(
+                        position=event.position,
+                        metrics=dict(event.metrics),
+                        samples=event.samples,
+                        training_seconds=self._seconds.training,
+                    )
+                )
             case EpochDone():
                 for name, value in event.metrics.items():
                     self._history.setdefault(name, []).append(value)
@@ -106,6 +115,7 @@ class Tally:
             engine=self._engine,
             iterations_per_epoch=self._iterations_per_epoch,
             updates=dict(self._updates),
+            evaluations=tuple(self._evaluations),
             test=test,
             weights_sha256=weights_sha256,
             folder=folder,
