@@ -8,25 +8,34 @@ from epochwise.stopping.memory import from_json, to_json
 from epochwise.stopping.metrics import Better, better_of, check_metric
 from epochwise.stopping.non_finite import NonFinite
 from epochwise.stopping.patience import Patience, PatienceMemory
+from epochwise.stopping.prechelt import GeneralizationLoss, ProgressQuotient, SuccessiveRises
 from epochwise.stopping.replay import epochs_of, notes, replay
+from epochwise.stopping.target import Target, parse_target
+from epochwise.stopping.time_limit import TimeLimit
 
 __all__ = [
     "AnyOf",
     "Best",
     "BestMemory",
     "Better",
+    "GeneralizationLoss",
     "NoMemory",
     "NonFinite",
     "Patience",
     "PatienceMemory",
     "PerSample",
+    "ProgressQuotient",
     "Seen",
     "StopRule",
+    "SuccessiveRises",
+    "Target",
+    "TimeLimit",
     "better_of",
     "check_metric",
     "epochs_of",
     "from_json",
     "notes",
+    "parse_target",
     "replay",
     "to_json",
 ]

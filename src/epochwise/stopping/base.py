@@ -63,6 +63,13 @@ class Seen:
         """Weight updates made since the start [iterations]."""
         return self.position.iterations_done
 
+    @property
+    def place(self) -> str:
+        """Where the training is, as people say it: `epoch 3`, `iteration 1,500`."""
+        if self.closes_epoch:
+            return f"epoch {self.epochs_done:,}"
+        return f"iteration {self.iterations_done:,}"
+
 
 class StopRule(Protocol[Memory]):
     """Says when a run ends. Holds settings; the caller holds the memory."""

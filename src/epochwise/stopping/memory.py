@@ -1,15 +1,15 @@
 """A rule's memory as JSON and back, exactly.
 
 The shape comes from the memory itself: `start()` tells which dataclass it is, and its
-fields' types tell how each value is read. Numbers that are not finite are kept as the
-strings `"NaN"`, `"Infinity"` and `"-Infinity"`, as everywhere in a record; rows of
-numbers as the base64 of their 64-bit floats.
+fields' types tell how each value is read. Rows of numbers are kept as the base64 of
+their 64-bit floats. How a number that is not finite is spelt is the writer's affair: as
+a number or as its name, `"NaN"`, it is read back.
 """
 
 from __future__ import annotations
 
 import base64
-import math
+import reprlib
 import sys
 from array import array
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from epochwise.stopping.base import AnyOf, Memory, StopRule
 
 
 def to_json(memory: object) -> Any:
-    """Return a memory made of what strict JSON has.
+    """Return a memory made of what JSON has, and of numbers that may not be finite.
 
     Args:
         memory: what a rule's `start` or `update` returned.
@@ -37,8 +37,6 @@ def to_json(memory: object) -> Any:
         return {"float64": base64.b64encode(_little_endian(array("d", memory))).decode("ascii")}
     if isinstance(memory, tuple):
         return [to_json(held) for held in memory]
-    if isinstance(memory, float) and not math.isfinite(memory):
-        return "NaN" if math.isnan(memory) else ("Infinity" if memory > 0 else "-Infinity")
     return memory
 
 
@@ -62,7 +60,7 @@ def from_json(rule: StopRule[Memory], recorded: Any) -> Memory:
         return cast("Memory", _of_rule(rule, recorded))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(
-            f"The memory of {rule} cannot be read from {recorded!r}: {error}.",
+            f"The memory of {rule} cannot be read from {reprlib.repr(recorded)}: {error}.",
             "resume with the stopping rules that the run was started with.",
         ) from error
 
@@ -91,7 +89,7 @@ def _value(hint: Any, recorded: Any) -> Any:
         return _of_kind(hint, recorded)
     if hint in (tuple[float, ...], tuple[float, ...] | None) and recorded is not None:
         return _row(recorded)
-    if hint in (float, float | None) and recorded in ("NaN", "Infinity", "-Infinity"):
+    if hint in (float, float | None) and isinstance(recorded, str):
         return float(recorded)
     kind = type(recorded)
     if hint not in (kind, kind | None) and not (recorded is None and hint == hint | None):

@@ -112,9 +112,11 @@ def noise_of(
 def is_share(metric: str) -> bool:
     """Tell whether the metric is a share of the samples: an accuracy.
 
+    A balanced accuracy is a mean of the classes' shares, which is another thing.
+
     Example:
         >>> is_share("val_sparse_categorical_accuracy"), is_share("val_loss")
         (True, False)
     """
     words = metric.lower().split("_")
-    return "accuracy" in words or "acc" in words
+    return ("accuracy" in words or "acc" in words) and "balanced" not in words

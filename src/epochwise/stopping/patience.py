@@ -90,13 +90,12 @@ class Patience:
     def __post_init__(self) -> None:
         """Check the settings once."""
         better_of(self.metric, self.better)
-        given = [name for name in ("epochs", "evaluations", "iterations") if self._of(name)]
-        named = [self.epochs, self.evaluations, self.iterations]
-        told = [value for value in named if value is not None]
-        if len(told) != 1 or not given or type(told[0]) is not int or told[0] < 1:
+        lengths = [self.epochs, self.evaluations, self.iterations]
+        told = [length for length in lengths if length is not None]
+        if len(told) != 1 or type(told[0]) is not int or told[0] < 1:
             raise PlanError(
-                f"Patience needs one length, a whole number of at least 1, in one unit; this "
-                f"has epochs={self.epochs!r}, evaluations={self.evaluations!r}, "
+                "Patience waits a whole number, at least 1, of one unit; this has "
+                f"epochs={self.epochs!r}, evaluations={self.evaluations!r}, "
                 f"iterations={self.iterations!r}.",
                 f'use Patience(metric="{self.metric}", epochs=3).',
             )
@@ -172,18 +171,13 @@ class Patience:
         if self._improves(memory, value, seen, row):
             begun = self._count_from(memory.looks, seen)
             return replace(
-                memory, best=value, best_at=_place(seen), since=begun, last=begun, best_row=row
+                memory, best=value, best_at=seen.place, since=begun, last=begun, best_row=row
             ), None
         if warming_up or memory.since is None:
             return replace(memory, since=now), None
         if memory.waited < self.length:
             return memory, None
         return memory, StopReason(rule=self.name, sentence=self._sentence(memory, value))
-
-    def _of(self, name: str) -> int | None:
-        """Return a length by the name of its unit."""
-        length: int | None = getattr(self, name)
-        return length
 
     def _count(self, looks: Looks, seen: Seen) -> int:
         """Return how many whole units are done."""
@@ -211,23 +205,21 @@ class Patience:
         self, memory: PatienceMemory, value: float, seen: Seen, row: tuple[float, ...] | None
     ) -> bool:
         """Tell whether a value counts as an improvement."""
+        if not math.isfinite(value):
+            return False
         better = better_of(self.metric, self.better)
         reference, reference_row = memory.best, memory.best_row
         if self.baseline is not None and (
             reference is None or is_better(self.baseline, reference, better)
         ):
             reference, reference_row = self.baseline, None
-        if not math.isfinite(value):
-            return False
-        if reference is None:
-            return True
-        if not is_better(value, reference, better):
-            return False
         if self.min_delta == "noise":
             margin = noise_of(self.metric, value, seen, row=row, best_row=reference_row)
         else:
-            margin = self.min_delta * (abs(reference) if self.relative else 1.0)
-        return abs(value - reference) > margin
+            margin = self.min_delta * (abs(reference or 0.0) if self.relative else 1.0)
+        if reference is None:
+            return True
+        return is_better(value, reference, better) and abs(value - reference) > margin
 
     def _sentence(self, memory: PatienceMemory, value: float) -> str:
         """Return why it ends, with the numbers."""
@@ -249,10 +241,3 @@ class Patience:
             f"{self.metric} has had no new {extreme}{by} for {length} "
             f"(best {memory.best:.4g} after {memory.best_at}, now {value:.4g})."
         )
-
-
-def _place(seen: Seen) -> str:
-    """Return where the training is, as people say it."""
-    if seen.closes_epoch:
-        return f"epoch {seen.epochs_done:,}"
-    return f"iteration {seen.iterations_done:,}"

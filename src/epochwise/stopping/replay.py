@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from epochwise.events import StopReason
 from epochwise.position import Position
 from epochwise.stopping.base import AnyOf, Memory, Seen, StopRule
+from epochwise.stopping.metrics import Looks
 
 
 def epochs_of(history: Mapping[str, Sequence[float]]) -> Iterator[Seen]:
@@ -86,4 +87,4 @@ def notes(rule: StopRule[Memory], memory: Memory) -> tuple[str, ...]:
         pairs = zip(rule.rules, memory, strict=True)
         return tuple(dict.fromkeys(note for part, held in pairs for note in notes(part, held)))
     looks = getattr(memory, "looks", None)
-    return tuple(note for name in rule.metrics if looks for note in looks.notes(name))
+    return looks.notes(rule.metrics[0]) if isinstance(looks, Looks) else ()
