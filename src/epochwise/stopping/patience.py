@@ -164,17 +164,17 @@ class Patience:
         looks, value = memory.looks.look(self.metric, seen)
         now = max(memory.last, self._count(looks, seen))
         if value is None:
-            since = None if memory.since is None else memory.since + now - memory.last
+            assert memory.since is not None
+            since = memory.since + now - memory.last
             return replace(memory, since=since, last=now, looks=looks), None
         memory = replace(memory, looks=looks, last=now)
         row = rows_of(self.metric, seen) if self.min_delta == "noise" else None
-        if self._improves(memory, value, seen, row):
-            begun = self._count_from(memory.looks, seen)
-            return replace(
-                memory, best=value, best_at=seen.place, since=begun, last=begun, best_row=row
-            ), None
-        if warming_up or memory.since is None:
-            return replace(memory, since=now), None
+        improves = self._improves(memory, value, seen, row)
+        if improves:
+            memory = replace(memory, best=value, best_at=seen.place, best_row=row)
+        if improves or warming_up or memory.since is None:
+            begun = self._count_from(looks, seen)
+            return replace(memory, since=begun, last=begun), None
         if memory.waited < self.length:
             return memory, None
         return memory, StopReason(rule=self.name, sentence=self._sentence(memory, value))

@@ -18,7 +18,7 @@ from statistics import fmean
 from epochwise.errors import PlanError, TrainingError
 from epochwise.events import StopReason
 from epochwise.stopping.base import Seen
-from epochwise.stopping.metrics import better_of, is_looked_at, Looks
+from epochwise.stopping.metrics import Looks, better_of, is_looked_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

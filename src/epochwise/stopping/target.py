@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from epochwise.errors import PlanError
 from epochwise.events import StopReason
 from epochwise.stopping.base import Seen
-from epochwise.stopping.metrics import Better, better_of, is_better, is_looked_at, Looks
+from epochwise.stopping.metrics import Better, Looks, better_of, is_better, is_looked_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Target:
         >>> history = {"val_accuracy": [0.95, 0.968, 0.9712, 0.98]}
         >>> epochs_done, reason = replay(Target("val_accuracy", 0.97), history)
         >>> epochs_done, reason.sentence
-        (3, 'val_accuracy reached 0.9712 after epoch 3, and the target was 0.97.')
+        (3, 'val_accuracy reached 0.9712 after epoch 3 (target 0.97).')
     """
 
     metric: str
@@ -74,7 +74,9 @@ class Target:
         """See `StopRule.start`."""
         return TargetMemory()
 
-    def update(self, memory: TargetMemory, seen: Seen) -> tuple[TargetMemory, StopReason | None]:
+    def update(
+        self, memory: TargetMemory, seen: Seen
+    ) -> tuple[TargetMemory, StopReason | None]:
         """See `StopRule.update`. NaN and infinity reach nothing."""
         if not is_looked_at(self.metric, seen):
             return memory, None
@@ -85,8 +87,8 @@ class Target:
             return memory, None
         return memory, StopReason(
             rule=self.name,
-            sentence=f"{self.metric} reached {value:.4g} after {seen.place}, and the target was "
-            f"{self.value:.4g}.",
+            sentence=f"{self.metric} reached {value:.4g} after {seen.place} "
+            f"(target {self.value:.4g}).",
         )
 
 

@@ -39,8 +39,8 @@ class TimeLimit:
         parts = (self.hours, self.minutes, self.seconds)
         if not all(0 <= part < math.inf for part in parts) or not any(parts):
             raise PlanError(
-                f"hours={self.hours}, minutes={self.minutes}, seconds={self.seconds} is no time "
-                "to train for.",
+                f"hours={self.hours}, minutes={self.minutes}, seconds={self.seconds} is no "
+                "time to train for.",
                 "use TimeLimit(minutes=10).",
             )
 
