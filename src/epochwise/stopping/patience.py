@@ -172,7 +172,8 @@ class Patience:
         improves = self._improves(memory, value, seen, row)
         if improves:
             memory = replace(memory, best=value, best_at=seen.place, best_row=row)
-        if improves or warming_up or memory.since is None:
+        is_first = looks.made == 1 and self.baseline is None
+        if improves or warming_up or is_first:
             begun = self._count_from(looks, seen)
             return replace(memory, since=begun, last=begun), None
         if memory.waited < self.length:
