@@ -7,10 +7,14 @@ whatever a user plugs in read them and nothing else. A plug-in has one method,
 The order, as the loop yields it:
 
     RunBegun
+      Boundary                       where nothing is done yet
       EpochBegun                     before the first iteration of each epoch
         IterationsDone  (1 or more)  after each segment
         EvaluationBegun, Evaluated   where the plan evaluates
+        CheckpointCommitted          where one that was being written is in place now,
+                                     or CheckpointFailed
       EpochDone                      its metrics, validation included
+      Boundary                       after each segment: a checkpoint may be taken
     Stopped                          always the last, whatever ended the run
 
 Between an event and the next the model holds the current values of all its variables:
@@ -20,12 +24,13 @@ it finds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from epochwise.plan import Plan
 from epochwise.position import Position
+from epochwise.state import TrainingState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +40,8 @@ class StopReason:
     Args:
         rule: a short name that programs can compare: `plan`, `callback`, `interrupt`.
         sentence: the same for people, with the numbers.
-        at_once: whether the run ends without a last evaluation.
+        at_once: whether the run is cut off, without a last evaluation; one that is
+            resumed goes on from there.
     """
 
     rule: str
@@ -148,6 +154,11 @@ class Evaluated:
     seconds: float
     compile_seconds: float
 
+    @property
+    def named(self) -> dict[str, float]:
+        """The metrics as the history names them, each with `val_` before it."""
+        return {f"val_{name}": value for name, value in self.metrics.items()}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochDone:
@@ -165,6 +176,67 @@ class EpochDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """A place between two iterations where all is complete: look, save or stop here.
+
+    Args:
+        reason: why the run ends here; `None` where it goes on.
+        is_best: whether the evaluation made here is the best so far.
+        snapshot: gives everything that the next iteration depends on, for as long as
+            the event is being handled.
+    """
+
+    epoch_index: int
+    position: Position
+    reason: StopReason | None
+    is_best: bool
+    snapshot: Callable[[], TrainingState]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointCommitted:
+    """A checkpoint is complete on the disk.
+
+    Args:
+        position: where it was taken, which may lie behind.
+        name: its folder's.
+    """
+
+    position: Position
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointFailed:
+    """A checkpoint could not be written; training goes on, and the next is tried.
+
+    Args:
+        position: where it was taken.
+        sentence: what went wrong, and what to do.
+    """
+
+    position: Position
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestEvaluation:
+    """The best evaluation of a run.
+
+    Args:
+        metric: as the history names it.
+        value: of the metric.
+        epochs_done: whole epochs done there [epochs].
+        iterations_done: weight updates made there [iterations].
+    """
+
+    metric: str
+    value: float
+    epochs_done: int
+    iterations_done: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
     """The run is over.
 
@@ -172,15 +244,29 @@ class Stopped:
         updates: weight updates that the optimizer itself counted in this run, by the
             optimizer's name; `None` where it keeps no count. Fewer than the iterations
             where a loss scale skipped non-finite gradients.
+        best: the best evaluation; `None` where nobody counted or nothing was evaluated.
+        restored: whether the model holds the weights of the best evaluation now, not
+            the last ones.
     """
 
     position: Position
     reason: StopReason
     updates: Mapping[str, int] = field(default_factory=dict)
+    best: BestEvaluation | None = None
+    restored: bool = False
 
 
 Event: TypeAlias = (
-    RunBegun | EpochBegun | IterationsDone | EvaluationBegun | Evaluated | EpochDone | Stopped
+    RunBegun
+    | EpochBegun
+    | IterationsDone
+    | EvaluationBegun
+    | Evaluated
+    | EpochDone
+    | Boundary
+    | CheckpointCommitted
+    | CheckpointFailed
+    | Stopped
 )
 
 

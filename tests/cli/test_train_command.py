@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import types
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from typer.testing import CliRunner
 
 import epochwise
 from epochwise import cli
+from epochwise.api import Settings, Source
+from epochwise.durations import Duration
 from epochwise.errors import RunError
 from epochwise.events import Event, StopReason
 from epochwise.plan import Plan
 from epochwise.record import Recorder, Run, RunFolder, Seconds, Tally
+from epochwise.stopping import NonFinite, Patience, Target, TimeLimit
 from staged import FakeClock, events_of, header_of, weights
 
 PLAN = Plan(samples=10, batch_size=4, epochs=3)
@@ -27,7 +30,7 @@ PLAN = Plan(samples=10, batch_size=4, epochs=3)
 def staged_train(stop: StopReason | None = None) -> Callable[..., Run]:
     """Return what stands in for `api.train`: a staged run, shown and kept as a real one."""
 
-    def train(_data: str, **asked: Any) -> Run:
+    def train(_source: Source, _settings: Settings, **asked: Any) -> Run:
         tally = Tally()
         shown = asked["progress"]
         folder = RunFolder.create(asked["run_dir"] or Path("runs/name"))
@@ -50,9 +53,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """Put a staged `api.train` in place, in an empty folder; return what it was asked."""
     seen: dict[str, Any] = {}
 
-    def train(data: str, **rest: Any) -> Run:
-        seen.update(rest, data=data)
-        return staged_train()(data, **rest)
+    def train(source: Source, settings: Settings, **rest: Any) -> Run:
+        seen.update(rest, source=source, settings=settings)
+        return staged_train()(source, settings, **rest)
 
     put_in_place(monkeypatch, train)
     monkeypatch.chdir(tmp_path)
@@ -60,11 +63,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
 
 def put_in_place(monkeypatch: pytest.MonkeyPatch, train: Callable[..., Run]) -> None:
-    """Let `from epochwise import api` find a `train` of ours."""
-    module = types.ModuleType("epochwise.api")
-    module.train = train  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "epochwise.api", module)
-    monkeypatch.setattr(epochwise, "api", module, raising=False)
+    """Let the command find a `train` of ours."""
+    monkeypatch.setattr("epochwise.api.train", train)
 
 
 def epochwise_command(command: str) -> tuple[int, str, str]:
@@ -80,17 +80,9 @@ def test_the_defaults_are_digits_mlp_64_5_and_the_optimizers_own(asked: dict[str
     assert code == 0
     del asked["progress"], asked["arguments"]
     assert asked == {
-        "data": "digits",
-        "model": "mlp",
-        "label": None,
-        "batch_size": 64,
-        "epochs": 5,
-        "iterations": None,
-        "learning_rate": None,
-        "optimizer": None,
+        "source": Source(data="digits", model="mlp"),
+        "settings": Settings(batch_size=64, epochs=Fraction(5)),
         "validation_split": None,
-        "seed": 0,
-        "microbatch_size": None,
         "run_dir": None,
     }
 
@@ -99,7 +91,37 @@ def test_iterations_take_the_place_of_the_five_epochs(asked: dict[str, Any]) -> 
     """The default length steps back where a length is typed."""
     assert epochwise_command("train --iterations 7")[0] == 0
 
-    assert (asked["epochs"], asked["iterations"]) == (None, 7)
+    assert (asked["settings"].epochs, asked["settings"].iterations) == (None, 7)
+
+
+def test_what_ends_and_saves_a_run_is_typed_with_units(asked: dict[str, Any]) -> None:
+    """Patience, target, time, evaluations and checkpoints reach the training as typed."""
+    assert (
+        epochwise_command(
+            "train --patience 3 --target val_accuracy=0.97 --max-minutes 2 "
+            "--evaluate-every 500it --checkpoint-every 1ep --keep last"
+        )[0]
+        == 0
+    )
+
+    settings = asked["settings"]
+    assert settings.stop == (
+        NonFinite(),
+        Patience(metric="val_loss", epochs=3),
+        Target("val_accuracy", 0.97),
+        TimeLimit(minutes=2),
+    )
+    assert settings.evaluate_every == Duration(iterations=500)
+    assert settings.checkpoint_every == Duration(epochs=1)
+    assert (settings.keep, settings.best_metric) == ("last", "val_loss")
+
+
+def test_patience_alone_keeps_the_best_weights(asked: dict[str, Any]) -> None:
+    """Whoever stops on the validation part wants the weights that were best there."""
+    assert epochwise_command("train --patience 500it")[0] == 0
+
+    assert asked["settings"].stop[1] == Patience(metric="val_loss", iterations=500)
+    assert asked["settings"].keep == "best"
 
 
 @pytest.mark.usefixtures("asked")
@@ -165,7 +187,7 @@ def test_a_mistake_found_in_training_ends_with_2(
     """An error for users has its remedy and no traceback."""
     monkeypatch.chdir(tmp_path)
 
-    def train(_data: str, **_rest: Any) -> Run:
+    def train(*_asked: Any, **_rest: Any) -> Run:
         raise RunError("The disk is full.", "make room.")
 
     put_in_place(monkeypatch, train)
@@ -183,7 +205,7 @@ def test_ctrl_c_before_training_ends_with_130(
     """Whoever loses patience while the framework is imported gets no traceback."""
     monkeypatch.chdir(tmp_path)
 
-    def train(_data: str, **_rest: Any) -> Run:
+    def train(*_asked: Any, **_rest: Any) -> Run:
         raise KeyboardInterrupt
 
     put_in_place(monkeypatch, train)
@@ -211,6 +233,11 @@ def test_ctrl_c_before_training_ends_with_130(
         ("--run-dir full", "--run-dir full-2"),
         ("--run-dir full/note.txt", "is a file"),
         ("--epochs two", "valid integer"),
+        ("--patience 0", "is no duration"),
+        ("--target val_accuracy", "--target val_accuracy=0.97"),
+        ("--evaluate-every 500", 'write "1ep" (epochs), "500it"'),
+        ("--evaluate-every 30s", "seconds differ from run to run"),
+        ("--checkpoint-every 5", 'write "1ep" (epochs), "500it"'),
     ],
 )
 def test_a_slip_ends_with_2_before_anything_is_done(

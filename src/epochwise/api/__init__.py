@@ -4,6 +4,18 @@ Importing this imports no framework; calling a function does.
 """
 
 from epochwise.api.fitting import fit
-from epochwise.api.training import train
+from epochwise.api.material import Given
+from epochwise.api.resuming import go_on, is_finished, resume
+from epochwise.api.settings import Settings
+from epochwise.api.training import Source, train
 
-__all__ = ["fit", "train"]
+__all__ = [
+    "Given",
+    "Settings",
+    "Source",
+    "fit",
+    "go_on",
+    "is_finished",
+    "resume",
+    "train",
+]

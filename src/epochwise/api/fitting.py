@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
-from epochwise import loop
-from epochwise.api.material import Given, material
-from epochwise.api.running import interrupts, tell
+import numpy as np
+
+from epochwise.api.job import Job, going_on, job_of
+from epochwise.api.keeping import Kept, header_of, keep_model, keeping
+from epochwise.api.material import Given, material_of_given
+from epochwise.api.running import carry_out, pass_on
+from epochwise.api.settings import (
+    Settings,
+    Stop,
+    checkpoint_interval,
+    evaluation_interval,
+    stopping_settings,
+)
 from epochwise.counts import Remainder
-from epochwise.data.feed import ArrayFeed
-from epochwise.data.given import check_validation_freq, refuse_initial_epoch
-from epochwise.engines.select import check_compiled, engine_for, on_device, select_backend
+from epochwise.data.batches import is_batches
+from epochwise.data.given import refuse_beside_batches, refuse_initial_epoch
+from epochwise.durations import Duration
+from epochwise.engines.select import check_compiled, on_device, select_backend
 from epochwise.events import Listener
-from epochwise.progress import progress
-from epochwise.record import Run, Tally
+from epochwise.loop.course import Keep
+from epochwise.progress import Progress, progress
+from epochwise.record import Header, Run, RunFolder, Tally, locked, require_free
+from epochwise.state import TrainingState
 
 
 def fit(
@@ -41,6 +57,12 @@ def fit(
     verbose: Literal["auto", 0, 1, 2] = "auto",
     segments: Literal["scan", "single"] | None = None,
     listeners: Iterable[Listener] = (),
+    stop: Stop = None,
+    best_metric: str | None = None,
+    keep: Keep | None = None,
+    evaluate_every: Duration | str | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    checkpoint_every: Duration | str | None = None,
     initial_epoch: int = 0,
     steps_per_epoch: int | None = None,
     validation_steps: int | None = None,
@@ -78,6 +100,20 @@ def fit(
         verbose: 0 for silence, 1 for a live line, 2 for a line an epoch.
         segments: how segments are executed; `None` follows from model and device.
         listeners: plug-ins with a method `on_event`.
+        stop: rules that may end the run before its plan does, one or several
+            (`epochwise.Patience`, `Target`, `TimeLimit` and others); a loss that is not
+            finite always ends it, unless this is an empty list.
+        best_metric: the metric of the validation part by which the best weights are
+            told; `None` for that of the first rule, or `val_loss`.
+        keep: `"best"` to hold the best weights at the end, whatever ended the run;
+            `"last"` for the last ones; `None` for the best where a rule looks at the
+            validation part.
+        evaluate_every: how often the validation part is evaluated, `"2ep"` or `"500it"`;
+            `None` for after every epoch.
+        run_dir: a folder to keep the run in, empty or not there yet: its record, its
+            checkpoints, its weights; `epochwise.resume` goes on from there.
+        checkpoint_every: how often it is saved, `"1ep"`, `"500it"` or `"30s"`, and at its
+            end; `None` for every ten seconds.
         initial_epoch: refused unless 0: a second call goes on by itself.
         steps_per_epoch: iterations that make an epoch of somebody else's batches, cut
             from pass after pass; with arrays an epoch is every sample once.
@@ -104,75 +140,133 @@ def fit(
     """
     start = time.perf_counter()
     refuse_initial_epoch(initial_epoch, epochs)
-    select_backend()
-    check_compiled(model)
-    from epochwise.engines.on_keras_callbacks import KerasCallbacks
-
     given = Given(
         x=x,
         y=y,
         sample_weight=sample_weight,
         class_weight=class_weight,
-        batch_size=batch_size,
-        epochs=epochs,
-        iterations=iterations,
+        validation_data=validation_data,
+        validation_batch_size=validation_batch_size,
         steps_per_epoch=steps_per_epoch,
+    )
+    foreign = is_batches(x)
+    if foreign:
+        refuse_beside_batches(
+            {
+                "y": y is not None,
+                "sample_weight": sample_weight is not None,
+                "validation_split": bool(validation_split),
+                "batch_size": batch_size != 32,
+                "remainder": remainder != "keep",
+            }
+        )
+    settings = Settings(
+        batch_size=None if foreign else batch_size,
+        epochs=Fraction(epochs) if iterations is None else None,
+        iterations=iterations,
+        validation_split=validation_split,
         shuffle=shuffle,
         seed=seed,
         remainder=remainder,
         microbatch_size=microbatch_size,
-        validation_split=validation_split,
-        validation_data=validation_data,
-        validation_steps=validation_steps,
-        validation_batch_size=validation_batch_size,
-    )
-    used = material(given, partial(on_device, model))
-    plan, feed = used.plan, used.feed
-    read = time.perf_counter() - start
-    engine = engine_for(
-        model,
-        example=used.example,
-        resident=used.resident,
-        validation=used.resident_validation,
-        microbatch_size=microbatch_size,
         segments=segments,
-    )
-    if isinstance(feed, ArrayFeed):
-        updates = max(engine.updates().values(), default=0)
-        feed = replace(feed, epochs_before=-(-updates // feed.plan.iterations_per_epoch))
-    whole = None if iterations is not None else int(-(-Fraction(epochs) // 1))
-    adapter = KerasCallbacks(
-        model, callbacks, epochs=whole, iterations_per_epoch=feed.iterations_per_epoch
-    )
-    shown = progress(verbose)
-    tally = Tally()
-    course = loop.Course(
-        feed=feed,
-        plan=plan,
-        epochs=whole,
-        iterations=plan.iterations if plan is not None else iterations,
-        validation=used.validation,
+        evaluate_every=evaluation_interval(evaluate_every, validation_freq),
         validation_batches=validation_steps,
-        validate_every_epochs=check_validation_freq(validation_freq),
-        look_every_iterations=1 if adapter.looks_at_iterations else None,
+        checkpoint_every=checkpoint_interval(checkpoint_every, run_dir),
+        **stopping_settings(stop, best_metric=best_metric, keep=keep),
     )
-    try:
-        with interrupts() as interrupted:
-            events = loop.train(
-                engine, course, asked_to_stop=lambda: interrupted() or adapter.stop_reason()
-            )
-            tell(events, (tally, shown, adapter, *listeners))
-        model.optimizer.finalize_variable_values(model.trainable_weights)
-        seconds = replace(
-            tally.seconds,
-            total=time.perf_counter() - start,
-            data=read,
-            compiling=engine.compile_seconds,
+    settings.require_validation(
+        has_validation=bool(validation_split) or validation_data is not None
+    )
+    if run_dir is not None:
+        require_free(Path(run_dir))
+    select_backend()
+    job = going_on(job_of_given(model, given, settings))
+    with ExitStack() as stack:
+        kept = None
+        if run_dir is not None:
+            header = header_of_arrays(job, given)
+            folder = RunFolder.create(Path(run_dir))
+            stack.enter_context(locked(folder))
+            keep_model(folder, model)
+            kept = stack.enter_context(keeping(folder, header, job))
+        shown = stack.enter_context(closing(progress(verbose)))
+        run = trained(
+            job, start=start, shown=shown, callbacks=callbacks, listeners=listeners, kept=kept
         )
-        run = tally.run(seconds=seconds)
-        shown.finish(run)
-    finally:
-        shown.close()
-    if run.stop is not None and run.stop.rule == "interrupt":
-        raise KeyboardInterrupt
+    pass_on(run.stop)
     return run
+
+
+def job_of_given(model: Any, given: Given, settings: Settings) -> Job:
+    """Return the training of a compiled model on the data that its caller gives."""
+    began = time.perf_counter()
+    check_compiled(model)
+    material = material_of_given(given, settings, partial(on_device, model))
+    return job_of(model, material, settings, time.perf_counter() - began)
+
+
+def trained(
+    job: Job,
+    *,
+    start: float,
+    shown: Progress,
+    callbacks: Iterable[Any] = (),
+    listeners: Iterable[Listener] = (),
+    kept: Kept | None = None,
+    tally: Tally | None = None,
+    state: TrainingState | None = None,
+) -> Run:
+    """Train what `fit` prepared, with its callbacks, and return the run.
+
+    Args:
+        job: what to train.
+        start: when the caller began, by `time.perf_counter` [s].
+        shown: shows what happens.
+        callbacks: Keras callbacks.
+        listeners: plug-ins with a method `on_event`.
+        kept: where the run is kept; `None` for nowhere.
+        tally: of a run that goes on: what happened before.
+        state: of a run that goes on.
+    """
+    from epochwise.engines.on_keras_callbacks import KerasCallbacks
+
+    tally = Tally() if tally is None else tally
+    adapter = KerasCallbacks(
+        job.model,
+        callbacks,
+        epochs=None if job.settings.iterations is not None else job.course.epochs,
+        iterations_per_epoch=job.course.feed.iterations_per_epoch,
+    )
+    carry_out(
+        job,
+        tally,
+        (shown, adapter, *listeners),
+        kept=kept,
+        state=state,
+        asked_to_stop=adapter.stop_reason,
+        looks_at_iterations=adapter.looks_at_iterations,
+    )
+    before = 0.0 if state is None else state.memories["seconds"]
+    seconds = replace(
+        tally.seconds,
+        total=before + time.perf_counter() - start,
+        data=job.data_seconds,
+    )
+    run = tally.run(seconds=seconds) if kept is None else kept.close(job, tally, seconds)
+    shown.finish(run)
+    return run
+
+
+def header_of_arrays(job: Job, given: Given) -> Header:
+    """Return what is known of a run on a caller's own data before its first iteration."""
+    samples = job.material.samples
+    x = None if samples is None else samples.x
+    return header_of(
+        job,
+        data_name=type(given.x).__name__ if samples is None else "arrays",
+        data={"input_shape": list(x.shape[1:]) if isinstance(x, np.ndarray) else None},
+        model_name=job.model.name,
+        source=None,
+        arguments=None,
+    )

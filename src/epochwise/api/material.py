@@ -1,15 +1,14 @@
-"""What `fit` trains and evaluates on: arrays or batches, wired into feeds."""
+"""What a training trains and evaluates on: arrays or batches, wired into feeds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from epochwise.counts import Remainder
+from epochwise.api.settings import Settings
 from epochwise.data.batches import BatchFeed, is_batches
 from epochwise.data.feed import ArrayFeed, Feed
 from epochwise.data.given import (
@@ -21,32 +20,34 @@ from epochwise.data.given import (
     refuse_beside_batches,
     weighing_by_class,
 )
-from epochwise.data.order import Indices, Order
-from epochwise.data.samples import Samples, leaves
+from epochwise.data.order import Order
+from epochwise.data.samples import Array, Samples, leaves
 from epochwise.data.split import Split, split
 from epochwise.plan import Plan
+from epochwise.record import data_sha256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Given:
-    """The arguments of `fit` that say what to train and evaluate on; see there."""
+    """The data of `fit`, as its caller hands it over; see there.
+
+    Args:
+        x: features, or batches that somebody else forms.
+        y: targets.
+        sample_weight: a weight for each sample.
+        class_weight: a weight for each class.
+        validation_data: what to evaluate.
+        validation_batch_size: samples in each batch of it.
+        steps_per_epoch: iterations that make an epoch of somebody else's batches.
+    """
 
     x: Any
-    y: Any
-    sample_weight: Any
-    class_weight: ClassWeight | None
-    batch_size: int
-    epochs: int | Fraction
-    iterations: int | None
-    steps_per_epoch: int | None
-    shuffle: bool
-    seed: int
-    remainder: Remainder
-    microbatch_size: int | None
-    validation_split: float
-    validation_data: Any
-    validation_steps: int | None
-    validation_batch_size: int | None
+    y: Any = None
+    sample_weight: Any = None
+    class_weight: ClassWeight | None = None
+    validation_data: Any = None
+    validation_batch_size: int | None = None
+    steps_per_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,6 +59,9 @@ class Material:
         feed: the training samples of each iteration.
         validation: the validation samples, or `None`.
         example: some training samples, for building the model.
+        samples: the data set, before it was parted; `None` for such batches.
+        held_out: validation samples that came apart from it; `None` without.
+        parted: how the data set was parted; `None` where it was not.
         resident: the data that the training windows count in, where they lie on the
             device; else `None`.
         resident_validation: the same for the validation windows.
@@ -67,147 +71,178 @@ class Material:
     feed: Feed
     validation: Feed | None
     example: Samples
+    samples: Samples | None = None
+    held_out: Samples | None = None
+    parted: Split | None = None
     resident: Samples | None = None
     resident_validation: Samples | None = None
 
+    def described(self) -> dict[str, Any]:
+        """Return what the record tells of the data: digests and counts."""
+        return {
+            "sha256": None if self.samples is None else data_sha256(self.samples),
+            "validation_sha256": None if self.held_out is None else data_sha256(self.held_out),
+            "samples": self.feed.samples,
+            "validation_samples": 0 if self.validation is None else self.validation.samples,
+        }
 
-HeldOut = Samples | BatchFeed | None
-"""Validation data: arrays, batches that somebody else forms, or none."""
 
 Fitting = Callable[[Samples, Sequence[Samples]], Collection[Samples]]
 """`(example, parts) -> those parts that lie on the device`."""
 
 
-def material(given: Given, fitting: Fitting) -> Material:
-    """Check what was given and make feeds of it.
+def material_of_given(given: Given, settings: Settings, fitting: Fitting) -> Material:
+    """Check what `fit` was given and make feeds of it.
 
     Args:
-        given: the arguments of `fit`.
+        given: the data.
+        settings: how to train.
         fitting: decides which parts of the data lie on the device as a whole.
 
     Raises:
         PlanError: the counts cannot be.
         DataError: the data are not what training needs.
     """
-    make = _of_batches if is_batches(given.x) else _of_arrays
-    return make(given, fitting)
-
-
-def _of_batches(given: Given, fitting: Fitting) -> Material:
-    """Batches that somebody else forms."""
-    refuse_beside_batches(
-        {
-            "y": given.y is not None,
-            "sample_weight": given.sample_weight is not None,
-            "validation_split": bool(given.validation_split),
-            "batch_size": given.batch_size != 32,
-            "remainder": given.remainder != "keep",
-        }
-    )
-    feed = BatchFeed(
-        given.x,
-        seed=given.seed,
-        shuffle=given.shuffle,
-        iterations_per_epoch=given.steps_per_epoch,
-        told_as="steps_per_epoch",
-        iterations=given.iterations,
-        prepare=weighing_by_class(given.class_weight),
-    )
-    held_out = _held_out(given)
-    window = feed.window(0, 0)
-    assert window.samples is not None
-    example = window.samples.rows(window.rows[0])
-    parts = [held_out] if isinstance(held_out, Samples) else []
-    on_device = fitting(example, parts)
-    return Material(
-        plan=None,
-        feed=feed,
-        validation=_validation(given, held_out, None, on_device),
-        example=example,
-        resident_validation=_if_there(held_out, on_device),
-    )
-
-
-def _of_arrays(given: Given, fitting: Fitting) -> Material:
-    """Arrays, in an order of ours."""
+    if is_batches(given.x):
+        return _of_batches(given, settings, fitting)
     samples = given_samples(given.x, given.y, given.sample_weight, given.class_weight)
-    held_out = _held_out(given)
-    train_rows = held_out_rows = None
-    if given.validation_split and held_out is None:
-        parted = _split(given, samples)
-        held_out = samples
-        train_rows, held_out_rows = parted.train, parted.held_out
-    plan = Plan(
-        samples=samples.count if train_rows is None else train_rows.size,
-        batch_size=given.batch_size,
-        epochs=given.epochs if given.iterations is None else None,
-        iterations=given.iterations,
-        remainder=given.remainder,
-        microbatch_size=given.microbatch_size,
+    held_out = _held_out(given, settings)
+    parted = None
+    if settings.validation_split and held_out is None:
+        targets = leaves(samples.y)
+        labels = targets[0] if len(targets) == 1 and settings.shuffle else None
+        parted = parted_samples(samples, labels, settings)
+    return material_of_samples(
+        samples,
+        settings,
+        fitting,
+        held_out=held_out,
+        parted=parted,
+        validation_batch_size=given.validation_batch_size,
+        steps_per_epoch=given.steps_per_epoch,
     )
-    check_epoch_asked(plan, given.steps_per_epoch)
+
+
+def material_of_samples(
+    samples: Samples,
+    settings: Settings,
+    fitting: Fitting,
+    *,
+    held_out: Samples | BatchFeed | None = None,
+    parted: Split | None = None,
+    validation_batch_size: int | None = None,
+    steps_per_epoch: int | None = None,
+) -> Material:
+    """Make feeds of samples, in an order of ours.
+
+    Args:
+        samples: the data set.
+        settings: how to train.
+        fitting: decides which parts of the data lie on the device as a whole.
+        held_out: what is evaluated, where it came apart from the data set.
+        parted: how the data set is parted; `None` to train on all of it.
+        validation_batch_size: samples in each batch evaluated; `None` for the batch size.
+        steps_per_epoch: what the caller takes for the iterations of an epoch.
+
+    Raises:
+        PlanError: the counts cannot be.
+    """
+    rows = None if parted is None else parted.train
+    plan = settings.plan(samples.count if rows is None else rows.size)
+    check_epoch_asked(plan, steps_per_epoch)
     first = np.arange(plan.batch_size_of(0))
-    example = samples.rows(first if train_rows is None else train_rows[first])
-    parts = [samples]
-    if isinstance(held_out, Samples) and held_out is not samples:
-        parts.append(held_out)
-    on_device = fitting(example, parts)
+    example = samples.rows(first if rows is None else rows[first])
+    apart = held_out if isinstance(held_out, Samples) else None
+    on_device = fitting(example, [samples, *([] if apart is None else [apart])])
+    evaluated = samples if parted is not None else apart
+    validation: Feed | None = held_out if isinstance(held_out, BatchFeed) else None
+    if evaluated is not None:
+        validation = in_order(
+            evaluated,
+            validation_batch_size or plan.batch_size,
+            batches=settings.validation_batches,
+            part=None if parted is None else parted.held_out,
+            gather=evaluated not in on_device,
+        )
     return Material(
         plan=plan,
         feed=ArrayFeed(
             train=samples,
-            part=train_rows,
-            order=Order(samples=plan.samples, seed=given.seed, shuffle=given.shuffle),
+            part=rows,
+            order=Order(samples=plan.samples, seed=settings.seed, shuffle=settings.shuffle),
             plan=plan,
             gather=samples not in on_device,
+            epochs_before=settings.epochs_before,
         ),
-        validation=_validation(given, held_out, held_out_rows, on_device),
+        validation=validation,
         example=example,
-        resident=_if_there(samples, on_device),
-        resident_validation=_if_there(held_out, on_device),
+        samples=samples,
+        held_out=apart,
+        parted=parted,
+        resident=samples if samples in on_device else None,
+        resident_validation=evaluated if evaluated in on_device else None,
     )
 
 
-def _held_out(given: Given) -> HeldOut:
+def parted_samples(samples: Samples, labels: Array | None, settings: Settings) -> Split:
+    """Part samples: by class, or the last ones where nothing is shuffled, as Keras does.
+
+    Args:
+        samples: the data set.
+        labels: the class of each, shape `(N,)`; `None` where there are none.
+        settings: how to train.
+    """
+    return split(
+        samples.count,
+        settings.validation_split,
+        labels=labels,
+        order="stratified" if settings.shuffle else "time",
+        seed=settings.seed,
+    )
+
+
+def _of_batches(given: Given, settings: Settings, fitting: Fitting) -> Material:
+    """Batches that somebody else forms."""
+    feed = BatchFeed(
+        given.x,
+        seed=settings.seed,
+        shuffle=settings.shuffle,
+        iterations_per_epoch=given.steps_per_epoch,
+        told_as="steps_per_epoch",
+        iterations=settings.iterations,
+        prepare=weighing_by_class(given.class_weight),
+    )
+    held_out = _held_out(given, settings)
+    window = feed.window(0, 0)
+    assert window.samples is not None
+    example = window.samples.rows(window.rows[0])
+    if held_out is None or isinstance(held_out, BatchFeed):
+        return Material(plan=None, feed=feed, validation=held_out, example=example)
+    on_device = fitting(example, [held_out])
+    validation = in_order(
+        held_out,
+        given.validation_batch_size or window.batch_size,
+        batches=settings.validation_batches,
+        gather=held_out not in on_device,
+    )
+    return Material(
+        plan=None,
+        feed=feed,
+        validation=validation,
+        example=example,
+        held_out=held_out,
+        resident_validation=held_out if held_out in on_device else None,
+    )
+
+
+def _held_out(given: Given, settings: Settings) -> Samples | BatchFeed | None:
     """The validation data that were handed over."""
     if given.validation_data is None:
         return None
-    held_out = given_validation(given.validation_data, given.validation_steps)
+    held_out = given_validation(given.validation_data, settings.validation_batches)
     if isinstance(held_out, BatchFeed):
         refuse_beside_batches(
             {"validation_batch_size": given.validation_batch_size is not None},
             of="validation_data",
         )
     return held_out
-
-
-def _split(given: Given, samples: Samples) -> Split:
-    """Part the samples: by class, or the last ones where nothing is shuffled, as Keras."""
-    targets = leaves(samples.y)
-    return split(
-        samples.count,
-        given.validation_split,
-        labels=targets[0] if len(targets) == 1 and given.shuffle else None,
-        order="stratified" if given.shuffle else "time",
-        seed=given.seed,
-    )
-
-
-def _validation(
-    given: Given, held_out: HeldOut, rows: Indices | None, on_device: Collection[Samples]
-) -> Feed | None:
-    """The feed that is evaluated."""
-    if not isinstance(held_out, Samples):
-        return held_out
-    return in_order(
-        held_out,
-        given.validation_batch_size or given.batch_size,
-        batches=given.validation_steps,
-        part=rows,
-        gather=held_out not in on_device,
-    )
-
-
-def _if_there(part: HeldOut, on_device: Collection[Samples]) -> Samples | None:
-    """The part if the device holds it."""
-    return part if isinstance(part, Samples) and part in on_device else None

@@ -1,48 +1,107 @@
-"""What every verb that trains shares: walking the events, and hearing Ctrl-C."""
+"""What every verb that trains shares: walking the events, and hearing signals."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
 
-from epochwise.events import Event, Listener, Stopped, StopReason
+from epochwise import loop
+from epochwise.api.job import Job
+from epochwise.api.keeping import Kept
+from epochwise.events import Listener, Stopped, StopReason
+from epochwise.record import Tally
+from epochwise.state import TrainingState
+
+INTERRUPTED = "interrupt"
+TERMINATED = "terminated"
+"""Rules of the reasons that a signal gives."""
+
+_SENTENCES = {
+    signal.SIGINT: (INTERRUPTED, "Ctrl-C was pressed."),
+    signal.SIGTERM: (TERMINATED, "The process was asked to end (SIGTERM)."),
+}
 
 
-def tell(events: Iterator[Event], listeners: Sequence[Listener]) -> None:
-    """Hand each event to every listener, in order."""
-    for event in events:
-        for listener in listeners:
-            listener.on_event(event)
-        if isinstance(event, Stopped):
-            return
+def carry_out(
+    job: Job,
+    tally: Tally,
+    listeners: Sequence[Listener],
+    *,
+    kept: Kept | None = None,
+    state: TrainingState | None = None,
+    asked_to_stop: Callable[[], StopReason | None] = lambda: None,
+    looks_at_iterations: bool = False,
+) -> None:
+    """Train, and tell everybody who listens.
+
+    Args:
+        job: what to train.
+        tally: adds up what happens.
+        listeners: whoever else wants to know, in order.
+        kept: where the run is kept; `None` for nowhere.
+        state: of a run that goes on.
+        asked_to_stop: asked at every boundary.
+        looks_at_iterations: whether a listener looks at every iteration.
+    """
+    course = job.course
+    if looks_at_iterations:
+        course = replace(course, cuts=(*course.cuts, 1))
+    recorders = () if kept is None else (kept.recorder,)
+    everybody: tuple[Listener, ...] = (tally, *recorders, *listeners)
+    with signals() as heard:
+        events = loop.train(
+            job.engine, course, state=state, asked_to_stop=lambda: heard() or asked_to_stop()
+        )
+        for event in events if kept is None else kept.keeper.through(events):
+            for listener in everybody:
+                listener.on_event(event)
+            if isinstance(event, Stopped):
+                break
+    job.model.optimizer.finalize_variable_values(job.model.trainable_weights)
 
 
 @contextmanager
-def interrupts() -> Iterator[Callable[[], StopReason | None]]:
-    """Hear Ctrl-C as a wish to stop at the next boundary; a second one ends at once.
+def signals() -> Iterator[Callable[[], StopReason | None]]:
+    """Hear Ctrl-C and SIGTERM as a wish to stop at the next boundary; a second ends at once.
 
-    Only the main thread can hear it; elsewhere nothing changes.
+    Only the main thread can hear them; elsewhere nothing changes.
     """
-    heard = False
+    heard: list[int] = []
 
-    def hear(_signal: int, _frame: object) -> None:
-        nonlocal heard
-        heard = True
-        signal.signal(signal.SIGINT, before)
+    def hear(number: int, _frame: object) -> None:
+        heard.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
     def reason() -> StopReason | None:
         if not heard:
             return None
-        return StopReason(rule="interrupt", sentence="Ctrl-C was pressed.", at_once=True)
+        rule, sentence = _SENTENCES[signal.Signals(heard[0])]
+        return StopReason(rule=rule, sentence=sentence, at_once=True)
 
-    if threading.current_thread() is not threading.main_thread():
+    before: dict[int, Any] = {}
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SENTENCES:
+                before[number] = signal.getsignal(number)
+                signal.signal(number, hear)
+                stack.callback(signal.signal, number, before[number])
         yield reason
+
+
+def pass_on(reason: StopReason | None) -> None:
+    """Let a signal that ended the run do to the caller what it would have done.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C.
+    """
+    if reason is None:
         return
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, hear)
-    try:
-        yield reason
-    finally:
-        signal.signal(signal.SIGINT, before)
+    if reason.rule == INTERRUPTED:
+        raise KeyboardInterrupt
+    if reason.rule == TERMINATED:
+        signal.raise_signal(signal.SIGTERM)

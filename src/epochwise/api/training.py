@@ -1,4 +1,4 @@
-"""`train`: train a network on a data source and keep the record of the run."""
+"""`train`: train a network on a data source and keep the run."""
 
 from __future__ import annotations
 
@@ -6,205 +6,75 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from epochwise import loop, models
-from epochwise.api.running import interrupts, tell
+from epochwise.api.job import Job, job_of
+from epochwise.api.keeping import Kept, header_of, keeping
+from epochwise.api.material import material_of_samples, parted_samples
+from epochwise.api.running import carry_out
+from epochwise.api.settings import Settings
 from epochwise.data import sources
-from epochwise.data.feed import ArrayFeed
 from epochwise.data.given import in_order
-from epochwise.data.order import Order
-from epochwise.data.samples import Samples, leaves
-from epochwise.data.split import split
-from epochwise.engines.select import engine_for, select_backend
-from epochwise.plan import Plan
-from epochwise.position import Position
+from epochwise.data.samples import Dataset, Samples, leaves
+from epochwise.engines.select import (
+    engine_for,
+    import_framework,
+    keep_compiled_programs,
+    on_device,
+    select_backend,
+)
+from epochwise.position import START
 from epochwise.progress import Progress
 from epochwise.record import (
     RUNS_FOLDER,
     Header,
-    Recorder,
     Run,
     RunFolder,
     Tally,
-    data_sha256,
-    machine,
+    locked,
     run_name,
     versions,
 )
+from epochwise.state import TrainingState
+
+SPLIT_WITHOUT_TEST_PART = 0.2
+"""The share held out of data that has no test part."""
+
+SPLIT_FOR_RULES = 0.1
+"""The share held out where a rule looks at it and nobody said how much."""
 
 
-def train(
-    data: str,
-    *,
-    model: str,
-    label: str | None,
-    batch_size: int,
-    epochs: int | None,
-    iterations: int | None,
-    learning_rate: float | None,
-    optimizer: str | None,
-    validation_split: float | None,
-    seed: int,
-    microbatch_size: int | None,
-    run_dir: Path | None,
-    progress: Progress,
-    arguments: Sequence[str] | None = None,
-) -> Run:
-    """Train a network on a data source and keep the record in a run folder.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What the data and the model of a run are made from, and can be made from anew.
 
     Args:
         data: a name of `sources.NAMES`, or a path.
-        model: as `models.parse_model` reads it.
         label: the column of a table to predict.
-        batch_size: samples per weight update [samples / iteration].
-        epochs: passes over the data [epochs].
-        iterations: weight updates in all [iterations].
-        learning_rate: of the optimizer; `None` for its own.
+        model: as `models.parse_model` reads it.
         optimizer: one of Keras's; `None` for Adam or the model's own.
-        validation_split: `None` for 0 with a test part, else 0.2.
-        seed: of the split, the order and the weights.
-        microbatch_size: samples that go through the network at once.
-        run_dir: the folder of this run; `None` for a new one in `runs/`.
-        progress: shows what happens.
-        arguments: the command line, for the record.
-
-    Returns:
-        The run; `stop.rule` is `interrupt` after Ctrl-C.
-
-    Raises:
-        EpochwiseError: anything that the user can repair.
+        learning_rate: of the optimizer; `None` for its own.
     """
-    before = _process_age()
-    began, clock = datetime.now().astimezone(), time.perf_counter
-    start = clock()
-    if select_backend() == "jax":
-        from epochwise.engines.on_jax.cache import keep_compiled_programs
 
-        keep_compiled_programs(versions())
-    imported: list[float] = []
+    data: str
+    label: str | None = None
+    model: str = "mlp"
+    optimizer: str | None = None
+    learning_rate: float | None = None
 
-    def bring() -> None:
-        import keras  # noqa: F401
-
-        imported.append(clock() - start)
-
-    bringing = threading.Thread(target=bring, daemon=True)
-    bringing.start()
-    dataset = sources.load(data, label=label)
-    digest = data_sha256(dataset.train)
-    if validation_split is None:
-        validation_split = 0.0 if dataset.test is not None else 0.2
-    training, held_out, parted = dataset.train, None, None
-    if validation_split:
-        parted = split(
-            dataset.train.count,
-            validation_split,
-            labels=None if dataset.classes is None else leaves(dataset.train.y)[0],
-            seed=seed,
-        )
-        training = dataset.train.rows(parted.train)
-        held_out = dataset.train.rows(parted.held_out)
-    plan = Plan(
-        samples=training.count,
-        batch_size=batch_size,
-        epochs=epochs,
-        iterations=iterations,
-        microbatch_size=microbatch_size,
-    )
-    read = clock() - start
-    bringing.join()
-
-    table = leaves(training.x)[0] if dataset.columns is not None else None
-    built = models.build_model(
-        models.ModelRequest(
-            source=models.parse_model(model),
-            input_shape=dataset.input_shape,
-            classes=None if dataset.classes is None else len(dataset.classes),
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            seed=seed,
-            table=table,
-        )
-    )
-    for note in built.notes:
-        progress.note(note)
-    engine = engine_for(
-        built.model,
-        example=training.rows(np.arange(min(batch_size, training.count))),
-        resident=training,
-        validation=held_out,
-        microbatch_size=microbatch_size,
-    )
-    header = Header(
-        began=began,
-        data_name=dataset.name,
-        data={
-            "sha256": digest,
-            "samples": training.count,
-            "validation_samples": held_out.count if held_out else 0,
-            "test_samples": dataset.test.count if dataset.test else 0,
-            "input_shape": list(dataset.input_shape),
-            "classes": dataset.classes,
-            "columns": dataset.columns,
-        },
-        split=None if parted is None else {"rule": parted.rule, "sha256": parted.digest},
-        order={"seed": seed, "shuffle": True},
-        model_name=built.name,
-        model=models.describe(built.model),
-        plan=plan,
-        versions=versions(),
-        machine=machine(),
-        arguments=arguments,
-    )
-    if run_dir is not None:
-        folder = RunFolder.create(run_dir)
-    else:
-        named = run_name(began, dataset.name, built.name)
-        folder = RunFolder.create_named(RUNS_FOLDER, named)
-    tally = Tally()
-    with Recorder(folder, header) as recorder:
-        course = loop.Course(
-            feed=ArrayFeed(
-                train=training, order=Order(samples=training.count, seed=seed), plan=plan
-            ),
-            plan=plan,
-            epochs=None,
-            iterations=plan.iterations,
-            validation=None if held_out is None else in_order(held_out, batch_size),
-        )
-        with interrupts() as interrupted:
-            events = loop.train(engine, course, asked_to_stop=interrupted)
-            tell(events, (tally, recorder, progress))
-        test, testing = None, 0.0
-        stopped = tally.run().stop
-        if dataset.test is not None and stopped is not None and not stopped.at_once:
-            since = clock()
-            test = _test(built.model, dataset.test, batch_size)
-            testing = clock() - since
-        weights = recorder.write_weights(models.named_weights(built.model))
-        seconds = replace(
-            tally.seconds,
-            total=before + clock() - start,
-            importing=imported[0],
-            data=read,
-            compiling=engine.compile_seconds,
-            evaluating=tally.seconds.evaluating + testing,
-        )
-        return recorder.close(tally.run(seconds=seconds, test=test, weights_sha256=weights))
-
-
-def _test(model: Any, test: Samples, batch_size: int) -> Mapping[str, float]:
-    """Return the metrics of the test part."""
-    engine = engine_for(model, example=test.rows(np.arange(1)), resident=None, validation=test)
-    feed = in_order(test, batch_size)
-    course = loop.Course(feed=feed, plan=None, epochs=0, iterations=None, validation=feed)
-    return loop.evaluate(engine, course, feed, 0, Position()).metrics
+    def to_json(self) -> dict[str, Any]:
+        """Return the source as a record keeps it, paths from the root of the system."""
+        kept = asdict(self)
+        if self.data not in sources.NAMES:
+            kept["data"] = str(Path(self.data).absolute())
+        kept["model"] = models.absolute(self.model)
+        return kept
 
 
 def _process_age() -> float:
@@ -216,3 +86,202 @@ def _process_age() -> float:
     except (OSError, ValueError, IndexError):
         return 0.0
     return uptime - started
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Clock:
+    """Where the time of a process went before training, from its very start.
+
+    Args:
+        age: of the process when the verb began [s].
+        began: the verb's beginning, by `time.perf_counter` [s].
+        importing: importing the framework, beside reading the data [s].
+    """
+
+    age: float = field(default_factory=_process_age)
+    began: float = field(default_factory=time.perf_counter)
+    importing: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Since the process began [s]."""
+        return self.age + time.perf_counter() - self.began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """A training on a source, ready to begin.
+
+    Args:
+        job: the training.
+        source: what it was made from.
+        dataset: the data read, its test part among it.
+        model_name: what people call the model.
+    """
+
+    job: Job
+    source: Source
+    dataset: Dataset
+    model_name: str
+
+    def header(self, arguments: Sequence[str] | None) -> Header:
+        """Return what is known before the first iteration."""
+        dataset = self.dataset
+        return header_of(
+            self.job,
+            data_name=dataset.name,
+            data={
+                "test_samples": dataset.test.count if dataset.test else 0,
+                "input_shape": list(dataset.input_shape),
+                "classes": dataset.classes,
+                "columns": dataset.columns,
+            },
+            model_name=self.model_name,
+            source=self.source.to_json(),
+            arguments=arguments,
+        )
+
+
+def train(
+    source: Source,
+    settings: Settings,
+    *,
+    validation_split: float | None,
+    run_dir: Path | None,
+    progress: Progress,
+    arguments: Sequence[str] | None = None,
+) -> Run:
+    """Train a network on a data source and keep the run in a folder.
+
+    Args:
+        source: the data and the model.
+        settings: how to train.
+        validation_split: the share held out; `None` for 0 with a test part and 0.2
+            without, or 0.1 where a rule looks at it.
+        run_dir: the folder of this run; `None` for a new one in `runs/`.
+        progress: shows what happens.
+        arguments: the command line, for the record.
+
+    Returns:
+        The run; `stop.rule` is `interrupt` after Ctrl-C, `terminated` after SIGTERM.
+
+    Raises:
+        EpochwiseError: anything that the user can repair.
+    """
+    clock = Clock()
+    prepared = prepare(source, settings, validation_split, progress, clock)
+    header = prepared.header(arguments)
+    if run_dir is not None:
+        folder = RunFolder.create(run_dir)
+    else:
+        named = run_name(header.began, prepared.dataset.name, prepared.model_name)
+        folder = RunFolder.create_named(RUNS_FOLDER, named)
+    with locked(folder), keeping(folder, header, prepared.job) as kept:
+        return trained(prepared, kept, Tally(), progress, clock)
+
+
+def prepare(
+    source: Source,
+    settings: Settings,
+    validation_split: float | None,
+    progress: Progress,
+    clock: Clock,
+) -> Prepared:
+    """Read the data while the framework is imported, then build the model.
+
+    Args:
+        source: the data and the model.
+        settings: how to train.
+        validation_split: see `train`.
+        progress: shows what was decided for the user.
+        clock: takes note of where the time went.
+    """
+    if select_backend() == "jax":
+        keep_compiled_programs(versions())
+
+    def bring() -> None:
+        import_framework()
+        clock.importing = time.perf_counter() - clock.began
+
+    bringing = threading.Thread(target=bring, daemon=True)
+    bringing.start()
+    began = time.perf_counter()
+    dataset = sources.load(source.data, label=source.label)
+    if validation_split is None:
+        without = SPLIT_FOR_RULES if settings.looks_at_validation else 0.0
+        validation_split = SPLIT_WITHOUT_TEST_PART if dataset.test is None else without
+    settings = replace(settings, validation_split=validation_split)
+    settings.require_validation(has_validation=bool(validation_split))
+    labels = None if dataset.classes is None else leaves(dataset.train.y)[0]
+    parted = parted_samples(dataset.train, labels, settings) if validation_split else None
+    settings.plan(dataset.train.count if parted is None else parted.train.size)
+    bringing.join()
+
+    data_seconds = time.perf_counter() - began
+    table = None
+    if dataset.columns is not None:
+        rows = dataset.train if parted is None else dataset.train.rows(parted.train)
+        table = leaves(rows.x)[0]
+    built = models.build_model(
+        models.ModelRequest(
+            source=models.parse_model(source.model),
+            input_shape=dataset.input_shape,
+            classes=None if dataset.classes is None else len(dataset.classes),
+            optimizer=source.optimizer,
+            learning_rate=source.learning_rate,
+            seed=settings.seed,
+            table=table,
+        )
+    )
+    for note in built.notes:
+        progress.note(note)
+    material = material_of_samples(
+        dataset.train, settings, partial(on_device, built.model), parted=parted
+    )
+    job = job_of(built.model, material, settings, data_seconds)
+    return Prepared(job=job, source=source, dataset=dataset, model_name=built.name)
+
+
+def trained(
+    prepared: Prepared,
+    kept: Kept,
+    tally: Tally,
+    progress: Progress,
+    clock: Clock,
+    state: TrainingState | None = None,
+) -> Run:
+    """Train what `prepare` prepared, evaluate the test part, and close the record.
+
+    Args:
+        prepared: what to train.
+        kept: where the run is kept.
+        tally: what happened before, of a run that goes on.
+        progress: shows what happens.
+        clock: where the time went until now.
+        state: of a run that goes on.
+    """
+    job, dataset = prepared.job, prepared.dataset
+    carry_out(job, tally, (progress,), kept=kept, state=state)
+    test, testing = None, 0.0
+    stopped = tally.run().stop
+    if dataset.test is not None and stopped is not None and not stopped.at_once:
+        since = time.perf_counter()
+        assert job.settings.batch_size is not None
+        test = _test(job.model, dataset.test, job.settings.batch_size)
+        testing = time.perf_counter() - since
+    before = 0.0 if state is None else state.memories["seconds"]
+    seconds = replace(
+        tally.seconds,
+        total=before + clock.total,
+        importing=clock.importing,
+        data=job.data_seconds,
+        evaluating=tally.seconds.evaluating + testing,
+    )
+    return kept.close(job, tally, seconds, test)
+
+
+def _test(model: Any, test: Samples, batch_size: int) -> Mapping[str, float]:
+    """Return the metrics of the test part."""
+    engine = engine_for(model, example=test.rows(np.arange(1)), resident=None, validation=test)
+    feed = in_order(test, batch_size)
+    return loop.evaluate(engine, feed, batches=None, epoch_index=0, position=START).metrics

@@ -208,7 +208,10 @@ def circumstances(
         "optimizer": optimizer.pop("type", None),
         "loss": header.model.get("loss"),
         "optimizer_settings": optimizer,
-        "layers": header.model.get("layers"),
+        "layers": [
+            [layer.get("type"), layer.get("parameters")]
+            for layer in header.model.get("layers") or []
+        ],
         "validation": header.data.get("validation_sha256"),
         "microbatch_size": None if plan is None else plan.microbatch_size,
         "execution": engine.execution,

@@ -22,6 +22,7 @@ from epochwise.errors import EpochwiseError
 VERBS: dict[str, str] = {
     "plan": "epochwise.cli.plan",
     "train": "epochwise.cli.train",
+    "resume": "epochwise.cli.resume",
     "runs": "epochwise.cli.runs",
     "worth": "epochwise.cli.worth",
 }

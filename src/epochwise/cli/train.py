@@ -9,22 +9,32 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from epochwise.api.settings import (
+    Settings,
+    checkpoint_interval,
+    evaluation_interval,
+    stopping_settings,
+)
+from epochwise.api.training import Source
 from epochwise.data import sources
+from epochwise.durations import Duration
 from epochwise.errors import DataError, EpochwiseError, PlanError, Problem
 from epochwise.models import check_learning_rate, check_optimizer, parse_model
 from epochwise.plan import Plan
 from epochwise.progress import progress
-from epochwise.record import json_text, require_free
+from epochwise.record import Run, json_text, require_free
+from epochwise.stopping import Patience, StopRule, TimeLimit, parse_target
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 and the number of the signal."""
+EXIT_CODES = {"interrupt": 130, "terminated": 143}
+"""By the rule that ended a run: 128 and the number of the signal."""
 
 _ANY_SAMPLES = 10**15
 """Stands for the number of samples while it is not known: any plan fits in so many."""
@@ -74,6 +84,41 @@ def train(
         int | None,
         typer.Option(help="Samples that go through the network at once.", show_default="all"),
     ] = None,
+    patience: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Stop when val_loss has had no new low for so long: 3 (epochs), 3ep, 500it.",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="METRIC=VALUE", help="Stop at a value, as val_accuracy=0.97."),
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Stop after so many minutes of training.")
+    ] = None,
+    keep: Annotated[
+        Literal["best", "last"] | None,
+        typer.Option(
+            help="Which weights to end with.",
+            show_default="best where the validation part may end the run, else last",
+        ),
+    ] = None,
+    evaluate_every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="When to evaluate: 2ep, 500it.", show_default="1ep"
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="When to save: 1ep, 500it, 30s, never; the end is always saved.",
+            show_default="10s",
+        ),
+    ] = None,
     run_dir: Annotated[
         Path | None,
         typer.Option(
@@ -99,23 +144,33 @@ def train(
         checking(lambda: _check_seed(seed))
         checking(lambda: _check_counts(batch_size, epochs, iterations, microbatch_size))
         checking(lambda: None if run_dir is None else require_free(run_dir))
+        checking(lambda: asked_rules(patience, target, max_minutes))
+        checking(lambda: evaluation_interval(evaluate_every))
+        checking(lambda: checkpoint_interval(checkpoint_every, run_dir=True))
 
     from epochwise import api
 
+    settings = Settings(
+        batch_size=batch_size,
+        epochs=None if epochs is None else Fraction(epochs),
+        iterations=iterations,
+        seed=seed,
+        microbatch_size=microbatch_size,
+        evaluate_every=evaluation_interval(evaluate_every),
+        checkpoint_every=checkpoint_interval(checkpoint_every, run_dir=True),
+        **stopping_settings(
+            asked_rules(patience, target, max_minutes), best_metric=None, keep=keep
+        ),
+    )
+    source = Source(
+        data=data, label=label, model=model, optimizer=optimizer, learning_rate=learning_rate
+    )
     shown = progress(0 if quiet else "auto", stream=sys.stderr if json else sys.stdout)
     try:
         run = api.train(
-            data,
-            model=model,
-            label=label,
-            batch_size=batch_size,
-            epochs=epochs,
-            iterations=iterations,
-            learning_rate=learning_rate,
-            optimizer=optimizer,
+            source,
+            settings,
             validation_split=validation_split,
-            seed=seed,
-            microbatch_size=microbatch_size,
             run_dir=run_dir,
             progress=shown,
             arguments=sys.argv[1:],
@@ -123,10 +178,42 @@ def train(
         shown.finish(run)
     finally:
         shown.close()
+    end(run, json=json)
+
+
+def end(run: Run, *, json: bool) -> None:
+    """Print the run as JSON where asked, and exit as what ended it demands.
+
+    Args:
+        run: a run that ended.
+        json: whether to print it.
+    """
     if json:
         print(json_text(run.to_json()), flush=True)
-    if run.stop is not None and run.stop.rule == "interrupt":
-        raise typer.Exit(INTERRUPTED)
+    code = EXIT_CODES.get("" if run.stop is None else run.stop.rule)
+    if code is not None:
+        raise typer.Exit(code)
+
+
+def asked_rules(
+    patience: str | None, target: str | None, max_minutes: float | None
+) -> list[StopRule[Any]] | None:
+    """Return the stopping rules that the options ask for; `None` for no option at all.
+
+    Raises:
+        PlanError: an option cannot be.
+    """
+    rules: list[StopRule[Any]] = []
+    if patience is not None:
+        every = Duration.parse(f"{patience}ep" if patience.isdigit() else patience)
+        rules.append(
+            Patience(metric="val_loss", epochs=every.epochs, iterations=every.iterations)
+        )
+    if target is not None:
+        rules.append(parse_target(target))
+    if max_minutes is not None:
+        rules.append(TimeLimit(minutes=max_minutes))
+    return rules or None
 
 
 @contextmanager

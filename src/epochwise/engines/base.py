@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from epochwise.data.feed import Window
+from epochwise.data.samples import Array
 from epochwise.events import EngineDescription
 
 Values = TypeVar("Values")
@@ -28,11 +29,13 @@ class SegmentResult:
         losses: the loss of each iteration's own batch, in order.
         metrics: running means since the metrics were last reset, `loss` among them.
         learning_rate: what the last iteration's update used; `None` in evaluation.
+        weights_finite: whether every trainable weight is a finite number afterwards.
     """
 
     losses: tuple[float, ...]
     metrics: Mapping[str, float]
     learning_rate: float | None = None
+    weights_finite: bool = True
 
 
 class Pending(Protocol):
@@ -57,14 +60,26 @@ class Engine(Protocol[Values, Loaded]):
     def compile_seconds(self) -> float:
         """Wall time spent tracing and compiling so far [s]."""
 
-    def take(self) -> Values:
-        """Return the values that the model holds now."""
+    def take(self, *, fresh_metrics: bool = False) -> Values:
+        """Return the values that the model holds now.
+
+        Args:
+            fresh_metrics: whether metrics are as at the start of an epoch instead.
+        """
 
     def give_back(self, values: Values) -> None:
         """Put the values into the model, where any reader finds them."""
 
-    def begin_metrics(self, values: Values) -> Values:
-        """Return the values with all metrics as at the start of an epoch."""
+    def to_host(self, values: Values) -> dict[str, Array]:
+        """Return the values as arrays of the host, by name, in the model's order.
+
+        The names are `trainable/0`, `non_trainable/2`, `optimizer/5`, `metrics/1`: the
+        model's own lists and the place in each. The arrays stay as they are whatever is
+        trained afterwards; `give_back` takes values made `from_host`.
+        """
+
+    def from_host(self, values: Values, arrays: Mapping[str, Array]) -> Values:
+        """Return the values with those replaced that `arrays` names, as `to_host` does."""
 
     def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
         """Compile whatever such windows need, ahead of time and once."""

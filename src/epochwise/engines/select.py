@@ -10,7 +10,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -57,6 +57,30 @@ def select_backend() -> str:
     return chosen
 
 
+def keep_compiled_programs(versions: Mapping[str, str]) -> None:
+    """Let JAX keep every compiled program in a folder named by the versions.
+
+    Without versions in its name a cache could hand out a program that an unsafe compiler
+    made. What the user has set in the environment counts. To be called before JAX is
+    imported, which reads its settings then.
+
+    Args:
+        versions: of `jax` and `keras`, by name.
+    """
+    name = "-".join(f"{part}{versions[part]}" for part in ("jax", "keras") if part in versions)
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    settings = {
+        "JAX_COMPILATION_CACHE_DIR": str(Path(home) / "epochwise" / name),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+        # Of each program read back on a CPU, XLA complains of tuning hints that it put
+        # there itself ("+prefer-no-gather is not supported on the host machine").
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    for setting, value in settings.items():
+        os.environ.setdefault(setting, value)
+
+
 def _chosen_backend() -> str | None:
     """What the user has chosen, `None` if nothing."""
     if "keras" in sys.modules:
@@ -86,6 +110,14 @@ def _check_jaxlib() -> None:
             f"jaxlib {version} is not safe to train with: {UNSAFE_JAXLIB[version]}.",
             "pip install 'jax!=0.10.2' 'jaxlib!=0.10.2'",
         )
+
+
+def import_framework() -> None:
+    """Import Keras and what an engine needs, which takes a while; may run in a thread."""
+    import keras
+
+    if keras.config.backend() == "jax":
+        import epochwise.engines.on_jax  # noqa: F401
 
 
 def engine_for(

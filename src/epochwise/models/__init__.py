@@ -6,17 +6,20 @@ that open. What can be checked without the framework is checked without it
 """
 
 from epochwise.models.building import ModelRequest, TrainableModel, build_model
-from epochwise.models.describing import describe, named_weights
+from epochwise.models.describing import describe, named_weights, variables
+from epochwise.models.keeping import model_from_json, model_to_json
 from epochwise.models.naming import (
     BUILT_IN,
     BuiltIn,
     FromFile,
     FromFunction,
     ModelSource,
+    absolute,
     check_learning_rate,
     check_optimizer,
     parse_model,
 )
+from epochwise.models.schedules import rate_after, schedule_of, stretch_schedule
 
 __all__ = [
     "BUILT_IN",
@@ -26,10 +29,17 @@ __all__ = [
     "ModelRequest",
     "ModelSource",
     "TrainableModel",
+    "absolute",
     "build_model",
     "check_learning_rate",
     "check_optimizer",
     "describe",
+    "model_from_json",
+    "model_to_json",
     "named_weights",
     "parse_model",
+    "rate_after",
+    "schedule_of",
+    "stretch_schedule",
+    "variables",
 ]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
 import numpy as np
 
 from epochwise.data.samples import Array
+
+_NUMBER = re.compile(r"_\d+(?=[/_]|$)")
+"""What Keras adds to a name that is taken."""
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -49,6 +53,32 @@ def named_weights(model: Any) -> list[tuple[str, Array]]:
     return [
         (variable.path, np.asarray(keras.ops.convert_to_numpy(variable.value)))
         for variable in model.weights
+    ]
+
+
+def variables(model: Any) -> list[tuple[str, tuple[int, ...], str]]:
+    """Return name, shape and dtype of all that training changes, in the engines' order.
+
+    The numbers that Keras adds to names to keep those of one process apart (`dense_3`)
+    are left out: the same model has the same names in every process.
+
+    Args:
+        model: a built and compiled Keras model.
+    """
+    groups = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+    return [
+        (
+            _NUMBER.sub("", variable.path),
+            tuple(int(size) for size in variable.shape),
+            str(variable.dtype),
+        )
+        for group in groups
+        for variable in group
     ]
 
 

@@ -86,6 +86,24 @@ ModelSource: TypeAlias = BuiltIn | FromFunction | FromFile
 """Where a model comes from."""
 
 
+def absolute(text: str) -> str:
+    """Return what names a model, any path in it from the root of the system.
+
+    Args:
+        text: as `parse_model` takes it.
+
+    Example:
+        >>> absolute("mlp"), absolute("json:loads")
+        ('mlp', 'json:loads')
+    """
+    match parse_model(text):
+        case FromFile(path=path):
+            return str(path.absolute())
+        case FromFunction(module=Path() as module, function=function):
+            return f"{module.absolute()}:{function}"
+    return text
+
+
 def parse_model(text: str) -> ModelSource:
     """Tell where a model comes from, and check that it is there, without Keras.
 

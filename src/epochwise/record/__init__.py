@@ -8,13 +8,20 @@ from epochwise.record.header import Header, machine, versions
 from epochwise.record.jsontext import json_text
 from epochwise.record.locking import locked
 from epochwise.record.naming import RUNS_FOLDER, run_name
-from epochwise.record.reading import StoredRun, find_run, read_run, run_folders
-from epochwise.record.recorder import Recorder
+from epochwise.record.reading import (
+    StoredRun,
+    find_run,
+    read_run,
+    read_tally,
+    run_folders,
+)
+from epochwise.record.recorder import NOTHING_DONE, Recorder
 from epochwise.record.run import Evaluation, Run, Seconds
 from epochwise.record.storage import RunFolder, require_free
 from epochwise.record.tally import Tally
 
 __all__ = [
+    "NOTHING_DONE",
     "RUNS_FOLDER",
     "Evaluation",
     "Header",
@@ -30,6 +37,7 @@ __all__ = [
     "locked",
     "machine",
     "read_run",
+    "read_tally",
     "read_weights",
     "require_free",
     "run_folders",

@@ -44,6 +44,10 @@ class Header:
         versions: of Python and the packages (`versions`).
         machine: where it runs (`machine`).
         arguments: the command line, word by word; `None` when started from Python.
+        settings: how the run is trained, from which it can go on; `None` in the record
+            of a training that somebody else ran.
+        source: what the data and the model were made from, where that can be done anew.
+        differences: what was not as before where the run went on in order only.
     """
 
     began: datetime
@@ -57,6 +61,9 @@ class Header:
     versions: Mapping[str, str]
     machine: Mapping[str, Any]
     arguments: Sequence[str] | None = None
+    settings: Mapping[str, Any] | None = None
+    source: Mapping[str, Any] | None = None
+    differences: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the header as `run.json` holds it."""
@@ -71,6 +78,9 @@ class Header:
             "versions": self.versions,
             "machine": self.machine,
             "arguments": None if self.arguments is None else list(self.arguments),
+            "settings": self.settings,
+            "source": self.source,
+            "differences": list(self.differences),
         }
 
     @classmethod
@@ -102,6 +112,9 @@ class Header:
                 versions=dict(recorded["versions"]),
                 machine=dict(recorded["machine"]),
                 arguments=None if arguments is None else list(arguments),
+                settings=recorded.get("settings"),
+                source=recorded.get("source"),
+                differences=tuple(recorded.get("differences", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(

@@ -19,6 +19,9 @@ import numpy as np
 
 from epochwise.errors import RunError
 from epochwise.events import (
+    BestEvaluation,
+    CheckpointCommitted,
+    CheckpointFailed,
     EngineDescription,
     EpochBegun,
     EpochDone,
@@ -69,17 +72,18 @@ def read_run(path: Path) -> StoredRun:
     header = _read_header(folder)
     tally = Tally()
     ending: dict[str, Any] = {}
-    iterations_before = 0
+    first: RunBegun | None = None
     for row in _whole_rows(folder.read(EVENTS_FILE) or b""):
         try:
             event = _event(row, header.plan)
             if isinstance(event, Stopped):
                 ending = _ending(row)
-            if isinstance(event, RunBegun):
-                iterations_before = event.position.iterations_done
+            if isinstance(event, RunBegun) and first is None:
+                first = event
         except (KeyError, TypeError, ValueError, AttributeError, RunError):
             break
         tally.on_event(event)
+    iterations_before = 0 if first is None else first.position.iterations_done
     losses = np.frombuffer(_cut(folder.read(LOSS_FILE) or b"", 4), "<f4").astype(np.float32)
     run = tally.run(losses=losses, folder=folder.path, **({"seconds": tally.seconds} | ending))
     if run.stop is None:
@@ -88,6 +92,22 @@ def read_run(path: Path) -> StoredRun:
         per_epoch = header.plan.iterations_per_epoch
         run = replace(run, plan=header.plan, iterations_per_epoch=per_epoch)
     return StoredRun(header=header, run=run)
+
+
+def read_tally(path: Path) -> Tally:
+    """Return what the events of a run that goes on add up to, its losses among them.
+
+    Args:
+        path: the run's folder, its record cut to what is done.
+
+    Raises:
+        RunError: see `read_run`.
+    """
+    stored = read_run(path)
+    tally = Tally(losses=stored.run.losses)
+    for row in _whole_rows(RunFolder(path).read(EVENTS_FILE) or b""):
+        tally.on_event(_event(row, stored.header.plan))
+    return tally
 
 
 def find_run(named: str, parent: Path) -> Path:
@@ -185,7 +205,13 @@ def _event(row: Row, plan: Plan | None) -> Event:
                 rule=str(row["reason"]["rule"]), sentence=str(row["reason"]["sentence"])
             ),
             updates={str(name): _count(made) for name, made in row["updates"].items()},
+            best=_best(row.get("best")),
+            restored=bool(row.get("restored", False)),
         )
+    if kind == "checkpoint_committed":
+        return CheckpointCommitted(position=position, name=str(row["name"]))
+    if kind == "checkpoint_failed":
+        return CheckpointFailed(position=position, sentence=str(row["sentence"]))
     epoch_index = _count(row["epoch_index"])
     if kind == "epoch_begun":
         per_epoch = row["iterations_per_epoch"]
@@ -230,6 +256,18 @@ def _event(row: Row, plan: Plan | None) -> Event:
 
 
 _ENGINE_KEYS = ("engine", "backend", "device", "execution", "reason")
+
+
+def _best(recorded: Mapping[str, Any] | None) -> BestEvaluation | None:
+    """Return the best evaluation that a line tells of."""
+    if recorded is None:
+        return None
+    return BestEvaluation(
+        metric=str(recorded["metric"]),
+        value=number(recorded["value"]),
+        epochs_done=_count(recorded["epochs_done"]),
+        iterations_done=_count(recorded["iterations_done"]),
+    )
 
 
 def _ending(row: Row) -> dict[str, Any]:

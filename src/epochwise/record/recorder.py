@@ -15,6 +15,7 @@ place: a record without it is of a run that did not end in good order.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -24,6 +25,10 @@ import numpy as np
 
 from epochwise.data.samples import Array
 from epochwise.events import (
+    BestEvaluation,
+    Boundary,
+    CheckpointCommitted,
+    CheckpointFailed,
     EngineDescription,
     EpochBegun,
     EpochDone,
@@ -47,6 +52,9 @@ SERIES_FILE = "series.json"
 LOSS_FILE = "series/loss.f32"
 BATCH_SIZE_FILE = "series/batch_size.u32"
 
+NOTHING_DONE: Mapping[str, int] = {EVENTS_FILE: 0, LOSS_FILE: 0, BATCH_SIZE_FILE: 0}
+"""The lengths of a record whose run begins anew [bytes]."""
+
 FLUSH_SECONDS = 1.0
 """How much of a run may be lost with the process [s]."""
 
@@ -65,6 +73,8 @@ class Recorder:
     Args:
         folder: the run's, made by `RunFolder.create` or `RunFolder.create_named`.
         header: what is known now; written at once.
+        lengths: of a run that goes on: how much of each file belongs to what is done;
+            what comes after is cut off [bytes].
         clock: a clock that never goes back [s].
 
     Raises:
@@ -72,12 +82,21 @@ class Recorder:
     """
 
     def __init__(
-        self, folder: RunFolder, header: Header, *, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: RunFolder,
+        header: Header,
+        *,
+        lengths: Mapping[str, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Write the header."""
         self.folder = folder
         self._clock = clock
-        self._began = self._flushed = clock()
+        self._flushed = clock()
+        for name, size in (lengths or {}).items():
+            folder.truncate(name, size)
+        self._began = clock() - _last_at(folder.read(EVENTS_FILE) or b"")
+        self._goes_on = lengths is not None
         self._segments: IterationsDone | None = None
         self._iterations = 0
         self._stopped: Stopped | None = None
@@ -102,15 +121,29 @@ class Recorder:
             if self._clock() - self._flushed >= FLUSH_SECONDS:
                 self._flush()
             return
+        if isinstance(event, Boundary):  # leaves no line
+            return
         self._write_segments()
+        if isinstance(event, EpochBegun) and event.position.iterations_in_epoch_done:
+            return  # the line is there, from before the run was cut off
         if isinstance(event, Stopped):
             self._stopped = event  # its line is the last, and `close` writes it
         else:
             self._append(event_row(event))
-        if isinstance(event, RunBegun):
+        if isinstance(event, RunBegun) and not self._goes_on:
             self._describe_series(event.position.iterations_done + 1)
         if isinstance(event, (EpochDone, RunBegun, Stopped)):
             self._flush()
+
+    def lengths(self) -> dict[str, int]:
+        """Return how much of each file there is now, all events so far included [bytes]."""
+        self._write_segments()
+        files = [
+            EVENTS_FILE,
+            LOSS_FILE,
+            *([BATCH_SIZE_FILE] if self._keeps_batch_sizes else []),
+        ]
+        return {name: self.folder.length(name) for name in files}
 
     def write_weights(self, weights: Sequence[tuple[str, Array]]) -> str:
         """Write the final weights and return their digest.
@@ -136,7 +169,13 @@ class Recorder:
             raise ValueError("a run that has not ended cannot be closed")
         self._write_segments()
         self.folder.sync()  # the last line must not reach the disk before the others
-        closing = Stopped(position=run.position, reason=run.stop, updates=run.updates)
+        closing = Stopped(
+            position=run.position,
+            reason=run.stop,
+            updates=run.updates,
+            best=run.best,
+            restored=run.restored,
+        )
         ending = {
             "test": run.test,
             "weights_sha256": run.weights_sha256,
@@ -206,6 +245,12 @@ class Recorder:
         )
 
 
+def _last_at(data: bytes) -> float:
+    """Return the time of the last line [s]; 0 where there is none."""
+    lines = data.splitlines()
+    return float(json.loads(lines[-1])["at"]) if lines else 0.0
+
+
 def event_row(event: Event) -> dict[str, Any]:
     """Return an event as its line keeps it; the losses of iterations are in the series.
 
@@ -229,13 +274,15 @@ KINDS: dict[type[Event], str] = {
     IterationsDone: "iterations_done",
     EvaluationBegun: "evaluation_begun",
     Evaluated: "evaluated",
+    CheckpointCommitted: "checkpoint_committed",
+    CheckpointFailed: "checkpoint_failed",
     EpochDone: "epoch_done",
     Stopped: "stopped",
 }
 """The name of each kind of event in a record."""
 
 
-_PARTS = (Position, EngineDescription, StopReason)
+_PARTS = (Position, EngineDescription, StopReason, BestEvaluation)
 
 _KEPT_ELSEWHERE: dict[type[Event], frozenset[str]] = {
     RunBegun: frozenset({"plan"}),

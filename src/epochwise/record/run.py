@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from epochwise.events import EngineDescription, StopReason
+from epochwise.events import BestEvaluation, EngineDescription, StopReason
 from epochwise.plan import Plan
 from epochwise.position import Position
 from epochwise.record.jsontext import jsonable, number
@@ -105,6 +105,8 @@ class Run:
         evaluations: of the validation part, in order.
         test: metrics of the test part, `loss` first; `None` without one.
         weights_sha256: digest of the final weights; `None` if they were not kept.
+        best: the best evaluation; `None` where nobody counted or nothing was evaluated.
+        restored: whether the weights kept are those of the best evaluation.
         folder: where the record is; `None` if none was kept.
     """
 
@@ -120,6 +122,8 @@ class Run:
     evaluations: Sequence[Evaluation] = ()
     test: Mapping[str, float] | None = None
     weights_sha256: str | None = None
+    best: BestEvaluation | None = None
+    restored: bool = False
     folder: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -129,7 +133,9 @@ class Run:
             The keys `run` (the folder's path), `plan`, `done` (`epochs`, `iterations`,
             `samples`; epochs are a number when whole, else `"a/b"`, and `None` where
             the length of an epoch is not known), `stop`, `history`, `test`,
-            `weights_sha256`, `seconds`, `backend` and `device`. NaN and infinity are
+            `weights_sha256`, `seconds`, `backend`, `device`, `best` (`metric`, `value`,
+            `epochs_done`, `iterations_done`; `None` where nothing was evaluated) and
+            `restored`. NaN and infinity are
             the strings of `epochwise.record.jsontext`.
         """
         epochs = self.position.epochs_done_fraction(self.iterations_per_epoch)
@@ -155,4 +161,6 @@ class Run:
             "seconds": jsonable(self.seconds.to_json()),
             "backend": None if self.engine is None else self.engine.backend,
             "device": None if self.engine is None else self.engine.device,
+            "best": None if self.best is None else jsonable(asdict(self.best)),
+            "restored": self.restored,
         }

@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from epochwise.events import (
+    BestEvaluation,
+    CheckpointCommitted,
+    CheckpointFailed,
     EngineDescription,
     EpochBegun,
     EpochDone,
@@ -38,13 +41,19 @@ class Tally:
         {'loss': [0.5]}
     """
 
-    def __init__(self) -> None:
-        """Start with nothing seen."""
+    def __init__(self, losses: npt.NDArray[np.float32] | None = None) -> None:
+        """Start with nothing seen.
+
+        Args:
+            losses: of the iterations that were run before, whose events come without.
+        """
         self._plan: Plan | None = None
         self._engine: EngineDescription | None = None
         self._position: Position = START
         self._history: dict[str, list[float]] = {}
-        self._losses = array("f")
+        self._losses = array("f", [] if losses is None else losses.tolist())
+        self._best: BestEvaluation | None = None
+        self._restored = False
         self._stop: StopReason | None = None
         self._updates: Mapping[str, int] = {}
         self._evaluations: list[Evaluation] = []
@@ -53,7 +62,8 @@ class Tally:
 
     def on_event(self, event: Event) -> None:
         """See `Listener.on_event`."""
-        self._position = event.position
+        if not isinstance(event, (CheckpointCommitted, CheckpointFailed)):
+            self._position = event.position
         match event:
             case RunBegun():
                 self._plan, self._engine = event.plan, event.engine
@@ -79,6 +89,7 @@ class Tally:
                     self._history.setdefault(name, []).append(value)
             case Stopped():
                 self._stop, self._updates = event.reason, event.updates
+                self._best, self._restored = event.best, event.restored
             case _:
                 pass
 
@@ -118,6 +129,8 @@ class Tally:
             evaluations=tuple(self._evaluations),
             test=test,
             weights_sha256=weights_sha256,
+            best=self._best,
+            restored=self._restored,
             folder=folder,
         )
 

@@ -10,6 +10,7 @@ from epochwise.stopping.non_finite import NonFinite
 from epochwise.stopping.patience import Patience, PatienceMemory
 from epochwise.stopping.prechelt import GeneralizationLoss, ProgressQuotient, SuccessiveRises
 from epochwise.stopping.replay import epochs_of, notes, replay
+from epochwise.stopping.settings import rule_from_json, rule_to_json
 from epochwise.stopping.target import Target, parse_target
 from epochwise.stopping.time_limit import TimeLimit
 
@@ -37,5 +38,7 @@ __all__ = [
     "notes",
     "parse_target",
     "replay",
+    "rule_from_json",
+    "rule_to_json",
     "to_json",
 ]

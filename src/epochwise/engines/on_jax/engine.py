@@ -16,7 +16,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from epochwise.data.feed import Window
-from epochwise.data.samples import Samples
+from epochwise.data.samples import Array, Samples
 from epochwise.engines.base import SegmentResult
 from epochwise.engines.memory import free_host_bytes
 from epochwise.engines.on_jax.execution import Execution, choose
@@ -59,16 +59,20 @@ class JaxPending:
     stop: int
     metrics: Mapping[str, jax.Array]
     rate: jax.Array | None
+    finite: jax.Array | None = None
 
     def wait(self) -> SegmentResult:
         """See `Pending.wait`."""
-        losses, metrics, rate = jax.device_get((self.losses, self.metrics, self.rate))
+        losses, metrics, rate, finite = jax.device_get(
+            (self.losses, self.metrics, self.rate, self.finite)
+        )
         if isinstance(losses, np.ndarray):
             losses = losses[self.start : self.stop]
         return SegmentResult(
             losses=tuple(float(loss) for loss in losses),
             metrics={name: float(metrics[name]) for name in _loss_first(metrics)},
             learning_rate=None if rate is None else float(rate),
+            weights_finite=finite is None or bool(finite),
         )
 
 
@@ -176,9 +180,14 @@ class JaxEngine:
         """Trace one iteration, to see whether the model can be compiled at all."""
         self._traced(self.take(), _to_specification(example), example.count, np.int32)
 
-    def take(self) -> Values:
+    def take(self, *, fresh_metrics: bool = False) -> Values:
         """See `Engine.take`."""
-        return Values(*([variable.value for variable in group] for group in self._variables()))
+        values = Values(
+            *([variable.value for variable in group] for group in self._variables())
+        )
+        if not fresh_metrics:
+            return values
+        return values._replace(metrics=[jnp.asarray(value) for value in self._fresh_metrics])
 
     def give_back(self, values: Values) -> None:
         """See `Engine.give_back`."""
@@ -187,9 +196,26 @@ class JaxEngine:
                 if variable._value is not array:
                     variable.assign(array)
 
-    def begin_metrics(self, values: Values) -> Values:
-        """See `Engine.begin_metrics`."""
-        return values._replace(metrics=[jnp.asarray(value) for value in self._fresh_metrics])
+    def to_host(self, values: Values) -> dict[str, Array]:
+        """See `Engine.to_host`. On a CPU nothing is copied: arrays of JAX never change."""
+        arrays = jax.device_get(values)
+        return {
+            f"{group}/{place}": np.asarray(array)
+            for group, of_group in zip(Values._fields, arrays, strict=True)
+            for place, array in enumerate(of_group)
+        }
+
+    def from_host(self, values: Values, arrays: Mapping[str, Array]) -> Values:
+        """See `Engine.from_host`."""
+        return Values(
+            *(
+                [
+                    jnp.asarray(arrays[name]) if (name := f"{group}/{place}") in arrays else now
+                    for place, now in enumerate(of_group)
+                ]
+                for group, of_group in zip(Values._fields, values, strict=True)
+            )
+        )
 
     def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
         """See `Engine.prepare`."""
@@ -221,23 +247,23 @@ class JaxEngine:
         self._compiler.compile({key: lower})
         program = self._compiler.programs[key]
         if self._scans:
-            values, losses, metrics, rate = program(
+            values, losses, metrics, rate, finite = program(
                 values, loaded.data, loaded.rows, np.int32(start), np.int32(stop)
             )
             return values, JaxPending(
-                losses=losses, start=start, stop=stop, metrics=metrics, rate=rate
+                losses=losses, start=start, stop=stop, metrics=metrics, rate=rate, finite=finite
             )
         # The program takes over the memory of the values it is given; the model still
         # holds these, so the first iteration is given a copy.
         values = jax.device_put(values, may_alias=False)
         each = []
         for place in range(start, stop):
-            values, loss, metrics, rate = program(
+            values, loss, metrics, rate, finite = program(
                 values, loaded.data, loaded.rows, np.int32(place)
             )
             each.append(loss)
         return values, JaxPending(
-            losses=each, start=0, stop=len(each), metrics=metrics, rate=rate
+            losses=each, start=0, stop=len(each), metrics=metrics, rate=rate, finite=finite
         )
 
     def evaluate(
@@ -362,7 +388,7 @@ class JaxEngine:
             carry = (values, losses, logs, rate)
             values, losses, logs, rate = lax.fori_loop(start, stop, body, carry)
             metrics = logs if own_logs else metrics_result(self._model, values.metrics)
-            return values, losses, metrics, rate
+            return values, losses, metrics, rate, _all_finite(values.trainable)
 
         return segment
 
@@ -377,7 +403,8 @@ class JaxEngine:
             row = lax.dynamic_index_in_dim(rows, place, keepdims=False)
             values, loss, logs = iterate(values, data, row)
             metrics = logs if own_logs else metrics_result(self._model, values.metrics)
-            return values, loss.astype(jnp.float32), metrics, rate
+            finite = _all_finite(values.trainable)
+            return values, loss.astype(jnp.float32), metrics, rate, finite
 
         return iteration
 
@@ -450,6 +477,12 @@ def free_device_bytes() -> int | None:
     if told and "bytes_limit" in told:
         return int(told["bytes_limit"]) - int(told.get("bytes_in_use", 0))
     return free_host_bytes() if device.platform == "cpu" else None
+
+
+def _all_finite(arrays: Sequence[jax.Array]) -> jax.Array:
+    """Tell whether no array holds NaN or infinity."""
+    finite = [jnp.isfinite(leaf).all() for leaf in arrays]
+    return jnp.all(jnp.stack(finite)) if finite else jnp.bool_(True)
 
 
 def _loss_first(names: Iterable[str]) -> list[str]:

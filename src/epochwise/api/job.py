@@ -1,0 +1,102 @@
+"""One training, prepared: what it trains on, what it is to do, and the engine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from epochwise.api.material import Material
+from epochwise.api.settings import Settings
+from epochwise.data.feed import ArrayFeed
+from epochwise.engines.base import Engine
+from epochwise.engines.select import engine_for
+from epochwise.loop import Course
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Job:
+    """One training, ready to begin.
+
+    Args:
+        model: compiled, built.
+        engine: runs its iterations.
+        course: what to do.
+        settings: how, `epochs_before` among them.
+        material: what on.
+        data_seconds: reading, checking and parting the data [s].
+    """
+
+    model: Any
+    engine: Engine[Any, Any]
+    course: Course
+    settings: Settings
+    material: Material
+    data_seconds: float
+
+
+def job_of(model: Any, material: Material, settings: Settings, data_seconds: float) -> Job:
+    """Return the training of a compiled model.
+
+    Args:
+        model: compiled.
+        material: what to train and evaluate on.
+        settings: how to train.
+        data_seconds: see `Job`.
+
+    Raises:
+        ModelError: the model cannot be trained as asked.
+    """
+    engine = engine_for(
+        model,
+        example=material.example,
+        resident=material.resident,
+        validation=material.resident_validation,
+        microbatch_size=settings.microbatch_size,
+        segments=settings.segments,
+    )
+    return Job(
+        model=model,
+        engine=engine,
+        course=_course(settings, material),
+        settings=settings,
+        material=material,
+        data_seconds=data_seconds,
+    )
+
+
+def going_on(job: Job) -> Job:
+    """Return the job with the order of the epochs that follow those the model has seen.
+
+    How many it has seen is told by its optimizer's count of updates.
+    """
+    plan, feed = job.course.plan, job.course.feed
+    if plan is None or not isinstance(feed, ArrayFeed):
+        return job
+    updates = max(job.engine.updates().values(), default=0)
+    epochs_before = -(-updates // plan.iterations_per_epoch)
+    return replace(
+        job,
+        settings=replace(job.settings, epochs_before=epochs_before),
+        course=replace(job.course, feed=replace(feed, epochs_before=epochs_before)),
+    )
+
+
+def _course(settings: Settings, material: Material) -> Course:
+    """Return what the settings ask for."""
+    every, plan = settings.checkpoint_every, material.plan
+    saved = None if every is None else every.iterations
+    return Course(
+        feed=material.feed,
+        plan=plan,
+        epochs=None if settings.epochs is None else math.ceil(settings.epochs),
+        iterations=settings.iterations if plan is None else plan.iterations,
+        validation=material.validation,
+        evaluate_every_epochs=settings.evaluate_every.epochs,
+        evaluate_every_iterations=settings.evaluate_every.iterations,
+        validation_batches=settings.validation_batches,
+        cuts=() if saved is None else (saved,),
+        stop=settings.rules,
+        best=settings.best,
+        keep=settings.keep,
+    )

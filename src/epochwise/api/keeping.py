@@ -1,0 +1,154 @@
+"""Keeping a run in its folder: the header, the record, the checkpoints, the last line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from epochwise import models
+from epochwise.api.job import Job
+from epochwise.checkpoint import Checkpoints, Keeper, circumstances
+from epochwise.errors import ModelError
+from epochwise.record import (
+    Header,
+    Recorder,
+    Run,
+    RunFolder,
+    Seconds,
+    Tally,
+    machine,
+    versions,
+)
+
+MODEL_FILE = "model.json"
+"""How the model of a run on a caller's own data is built."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kept:
+    """A run that is kept on disk.
+
+    Args:
+        recorder: writes its record.
+        keeper: takes its checkpoints.
+    """
+
+    recorder: Recorder
+    keeper: Keeper
+
+    def close(
+        self,
+        job: Job,
+        tally: Tally,
+        seconds: Seconds,
+        test: Mapping[str, float] | None = None,
+    ) -> Run:
+        """Write the final weights and the last line; return the run.
+
+        Args:
+            job: what was trained.
+            tally: what happened.
+            seconds: where the time went.
+            test: metrics of the test part.
+        """
+        weights = self.recorder.write_weights(models.named_weights(job.model))
+        return self.recorder.close(
+            tally.run(seconds=seconds, test=test, weights_sha256=weights)
+        )
+
+
+@contextmanager
+def keeping(
+    folder: RunFolder,
+    header: Header,
+    job: Job,
+    *,
+    lengths: Mapping[str, int] | None = None,
+) -> Iterator[Kept]:
+    """Keep a run in its folder while the context lasts.
+
+    Args:
+        folder: the run's, locked.
+        header: what is known now.
+        job: what is trained.
+        lengths: of a run that goes on: how much of each file of the record belongs to
+            what is done [bytes].
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    with Recorder(folder, header, lengths=lengths) as recorder:
+        keeper = Keeper(
+            Checkpoints(folder),
+            every=job.settings.checkpoint_every,
+            fits=facts(job, header),
+            lengths=recorder.lengths,
+        )
+        yield Kept(recorder=recorder, keeper=keeper)
+
+
+def header_of(
+    job: Job,
+    *,
+    data_name: str,
+    data: Mapping[str, Any],
+    model_name: str,
+    source: Mapping[str, Any] | None,
+    arguments: Sequence[str] | None,
+) -> Header:
+    """Return what is known of a run before its first iteration.
+
+    Args:
+        job: what will be trained.
+        data_name: what people call the data.
+        data: more about it than the job knows.
+        model_name: what people call the model.
+        source: what data and model were made from, where that can be done anew.
+        arguments: the command line.
+    """
+    material, parted = job.material, job.material.parted
+    return Header(
+        began=datetime.now().astimezone(),
+        data_name=data_name,
+        data=material.described() | dict(data),
+        split=None if parted is None else {"rule": parted.rule, "sha256": parted.digest},
+        order={"seed": job.settings.seed, "shuffle": job.settings.shuffle},
+        model_name=model_name,
+        model=models.describe(job.model),
+        plan=job.course.plan,
+        versions=versions(),
+        machine=machine(),
+        arguments=arguments,
+        settings=job.settings.to_json(),
+        source=source,
+    )
+
+
+def keep_model(folder: RunFolder, model: Any) -> None:
+    """Keep how a model is built in its run's folder, where that can be told."""
+    told = models.model_to_json(model)
+    if told is not None:
+        folder.write(MODEL_FILE, [told.encode()])
+
+
+def kept_model(folder: RunFolder) -> Any:
+    """Return the model that `keep_model` kept, compiled, with fresh weights.
+
+    Raises:
+        ModelError: none was kept, or it cannot be built from that alone.
+    """
+    told = folder.read(MODEL_FILE)
+    if told is None:
+        raise ModelError(
+            f"{folder.path} does not tell how its model is built.",
+            "build it as you did before, and hand it over: epochwise.resume(run_dir, model).",
+        )
+    return models.model_from_json(told.decode(errors="replace"))
+
+
+def facts(job: Job, header: Header) -> dict[str, Any]:
+    """Return what a training must be like to go on from a checkpoint of this one."""
+    return circumstances(header, job.engine.description, models.variables(job.model))

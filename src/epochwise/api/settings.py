@@ -1,0 +1,247 @@
+"""How a run is trained, as its record keeps it: what `fit` and `train` were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from typing import Any, Literal
+
+from epochwise.counts import Remainder
+from epochwise.data.given import check_validation_freq
+from epochwise.durations import Duration
+from epochwise.errors import PlanError, RunError
+from epochwise.loop.course import Keep
+from epochwise.plan import Plan
+from epochwise.stopping import AnyOf, Best, NonFinite, StopRule, rule_from_json, rule_to_json
+
+DEFAULT_METRIC = "val_loss"
+"""What is best where no rule and nobody says it."""
+
+EVERY_EPOCH = Duration(epochs=1)
+
+DEFAULT_CHECKPOINTS = Duration(seconds=10.0)
+"""How often a run that is kept is saved, unless told."""
+
+Stop = StopRule[Any] | Iterable[StopRule[Any]] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a run is trained. Defaults are those of `fit`.
+
+    Args:
+        batch_size: samples per weight update; `None` for batches formed elsewhere.
+        epochs: passes over the data; `None` to go by iterations [epochs].
+        iterations: weight updates in all; `None` to go by epochs [iterations].
+        validation_split: the share of the samples held out.
+        shuffle: whether each epoch is a new permutation.
+        seed: of the order and the split.
+        remainder: whether left-over samples are trained on.
+        microbatch_size: samples that go through the network at once; `None` for all.
+        segments: how segments are executed; `None` follows from model and device.
+        epochs_before: epochs of this order that were trained before the run [epochs].
+        stop: what may end the run before the plan does.
+        best_metric: what is best; `None` to keep no count of it.
+        keep: whose weights the model holds at the end.
+        evaluate_every: how often the validation part is evaluated.
+        validation_batches: most batches of it that are evaluated; `None` for all.
+        checkpoint_every: how often the run is saved; `None` for its end alone.
+        schedule_stretch: how much longer a learning-rate schedule is than the model's
+            own, because the run was extended.
+    """
+
+    batch_size: int | None = 32
+    epochs: Fraction | None = Fraction(1)
+    iterations: int | None = None
+    validation_split: float = 0.0
+    shuffle: bool = True
+    seed: int = 0
+    remainder: Remainder = "keep"
+    microbatch_size: int | None = None
+    segments: Literal["scan", "single"] | None = None
+    epochs_before: int = 0
+    stop: tuple[StopRule[Any], ...] = (NonFinite(),)
+    best_metric: str | None = None
+    keep: Keep = "last"
+    evaluate_every: Duration = EVERY_EPOCH
+    validation_batches: int | None = None
+    checkpoint_every: Duration | None = DEFAULT_CHECKPOINTS
+    schedule_stretch: Fraction = Fraction(1)
+
+    @property
+    def rules(self) -> AnyOf:
+        """All rules as one."""
+        return AnyOf(self.stop)
+
+    @property
+    def best(self) -> Best | None:
+        """The rule that tells which evaluation is best."""
+        if self.best_metric is None:
+            return None
+        named = (rule for rule in self.stop if self.best_metric in rule.metrics)
+        better = next((getattr(rule, "better", None) for rule in named), None)
+        return Best(metric=self.best_metric, better=better)
+
+    @property
+    def looks_at_validation(self) -> bool:
+        """Whether a rule, or what is kept, needs a validation part."""
+        return self._needing() is not None
+
+    def require_validation(self, *, has_validation: bool) -> None:
+        """Refuse rules that look at a validation part where there is none.
+
+        Raises:
+            PlanError: names the metric that cannot be had.
+        """
+        needing = self._needing()
+        if needing is not None and not has_validation:
+            raise PlanError(
+                f"{needing} is looked at, and there is no validation part.",
+                "give validation_split=0.1 or validation_data=(x, y).",
+            )
+
+    def plan(self, samples: int) -> Plan:
+        """Return the counts for so many training samples.
+
+        Raises:
+            PlanError: they cannot be.
+        """
+        assert self.batch_size is not None
+        return Plan(
+            samples=samples,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            iterations=self.iterations,
+            remainder=self.remainder,
+            microbatch_size=self.microbatch_size,
+        )
+
+    def _needing(self) -> str | None:
+        """The first metric of the validation part that is looked at."""
+        names = [name for rule in self.stop for name in rule.metrics]
+        if self.best_metric is not None:
+            names.append(self.best_metric)
+        return next((name for name in names if name.startswith("val_")), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as a record keeps them."""
+        kept: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "stop":
+                value = [rule_to_json(rule) for rule in value]
+            elif isinstance(value, (Duration, Fraction)):
+                value = str(value)
+            kept[field.name] = value
+        return kept
+
+    @classmethod
+    def from_json(cls, recorded: Mapping[str, Any] | None) -> Settings:
+        """Read back what `to_json` gave.
+
+        Raises:
+            RunError: they are not what Epochwise writes.
+        """
+        try:
+            kept = dict(recorded or {})
+            for name in ("evaluate_every", "checkpoint_every"):
+                kept[name] = None if kept[name] is None else Duration.parse(kept[name])
+            kept["schedule_stretch"] = Fraction(kept["schedule_stretch"])
+            kept["epochs"] = None if kept["epochs"] is None else Fraction(kept["epochs"])
+            kept["stop"] = tuple(rule_from_json(rule) for rule in kept["stop"])
+            return cls(**kept)
+        except (KeyError, TypeError, ValueError, PlanError) as error:
+            raise RunError(
+                f"The record does not tell how the run was trained ({error}).",
+                "start the run again, with epochwise train or epochwise.fit and a run_dir.",
+            ) from error
+
+
+def evaluation_interval(evaluate_every: object, validation_freq: object = 1) -> Duration:
+    """Return how often the validation part is evaluated.
+
+    Args:
+        evaluate_every: a duration in epochs or iterations; `None` to go by the other.
+        validation_freq: Keras's own argument [epochs].
+
+    Raises:
+        PlanError: neither says it, or both do.
+    """
+    epochs = check_validation_freq(validation_freq)
+    if evaluate_every is None:
+        return Duration(epochs=epochs)
+    every = Duration.parse(evaluate_every)
+    if every.seconds is not None or epochs != 1:
+        raise PlanError(
+            f"evaluate_every={str(every)!r} with validation_freq={epochs} does not say after "
+            "which epochs or iterations to evaluate; seconds differ from run to run.",
+            'use evaluate_every="1ep" or "500it" alone.',
+        )
+    return every
+
+
+def checkpoint_interval(checkpoint_every: object, run_dir: object) -> Duration | None:
+    """Return how often a run is saved.
+
+    Args:
+        checkpoint_every: a duration; `"never"` for the end of the run alone; `None` for
+            `DEFAULT_CHECKPOINTS`.
+        run_dir: where the run is kept; `None` for nowhere.
+
+    Raises:
+        PlanError: it is no duration, or there is nowhere to save to.
+    """
+    if checkpoint_every is None:
+        return DEFAULT_CHECKPOINTS
+    if run_dir is None:
+        raise PlanError(
+            f"checkpoint_every={str(checkpoint_every)!r}, and no run is kept.",
+            'give run_dir="my-run" as well.',
+        )
+    return None if checkpoint_every == "never" else Duration.parse(checkpoint_every)
+
+
+def stopping_settings(
+    stop: Stop, *, best_metric: str | None, keep: Keep | None
+) -> dict[str, Any]:
+    """Return `stop`, `best_metric` and `keep` of the settings, with their defaults.
+
+    `NonFinite` is one of the rules unless `stop` is an empty list. The best weights are
+    kept where a rule looks at a metric of the validation part, or where asked for.
+
+    Raises:
+        PlanError: a rule is none, or the best weights are asked for by a metric of the
+            training.
+    """
+    rules = _listed(stop)
+    watched = (name for rule in rules for name in rule.metrics if name.startswith("val_"))
+    metric = best_metric or next(watched, None)
+    if keep is None:
+        keep = "last" if metric is None else "best"
+    if keep == "best" and metric is None:
+        metric = DEFAULT_METRIC
+    if metric is not None and not metric.startswith("val_"):
+        raise PlanError(
+            f"best_metric={metric!r} is a mean over the training samples, taken while the "
+            "weights changed: no weights have it.",
+            f'use best_metric="val_{metric}" with validation_split=0.1, or keep="last".',
+        )
+    return {"stop": rules, "best_metric": metric, "keep": keep}
+
+
+def _listed(stop: Stop) -> tuple[StopRule[Any], ...]:
+    """Return the rules one by one, `NonFinite` before the others unless it is there."""
+    if stop is None:
+        return (NonFinite(),)
+    if isinstance(stop, AnyOf):
+        rules = stop.rules
+    elif isinstance(stop, Iterable):
+        rules = tuple(stop)
+    else:
+        rules = (stop,)
+    AnyOf(rules)
+    if stop is not None and not rules:
+        return ()
+    has = any(isinstance(rule, NonFinite) for rule in rules)
+    return rules if has else (NonFinite(), *rules)

@@ -1,0 +1,125 @@
+"""What one run is to do, and where its boundaries are: settings and arithmetic only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from epochwise.data.feed import Feed, Window
+from epochwise.plan import Plan
+from epochwise.position import Position
+from epochwise.stopping import AnyOf, Best, NonFinite
+
+Keep = Literal["best", "last"]
+"""Which weights the model holds once a run is over."""
+
+DEFAULT_RULES = AnyOf((NonFinite(),))
+"""What ends a run when nobody asks for anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What one run is to do.
+
+    Args:
+        feed: the training samples of each iteration.
+        plan: the counts; `None` while the length of the data is unknown.
+        epochs: passes to make; `None` to go by iterations alone [epochs].
+        iterations: weight updates to make in all; `None` to go by epochs [iterations].
+        validation: what is evaluated, or `None`.
+        evaluate_every_epochs: after every which epoch; `None` to go by iterations.
+        evaluate_every_iterations: after every which iteration of the run; `None` to go
+            by epochs. The end of the plan is evaluated as well.
+        validation_batches: most batches of it that are evaluated, always the first;
+            `None` for all.
+        cuts: a segment ends at each multiple of each of these, for whoever wants to look
+            or save there [iterations].
+        stop: what may end the run before the plan does.
+        best: which evaluation is the best; `None` to keep no count of it.
+        keep: whose weights the model holds at the end: the best evaluation's (the last
+            ones where there was none), or the last ones.
+        segment_seconds: about how long a segment may take, so that progress is seen and
+            Ctrl-C is heard [s].
+    """
+
+    feed: Feed
+    plan: Plan | None
+    epochs: int | None
+    iterations: int | None
+    validation: Feed | None = None
+    evaluate_every_epochs: int | None = 1
+    evaluate_every_iterations: int | None = None
+    validation_batches: int | None = None
+    cuts: tuple[int, ...] = ()
+    stop: AnyOf = DEFAULT_RULES
+    best: Best | None = None
+    keep: Keep = "last"
+    segment_seconds: float = 0.25
+
+    def next_place(self, position: Position) -> tuple[int, int] | None:
+        """Return the zero-based (epoch, iteration in it) to run next; `None` at the end."""
+        if self.iterations is not None and position.iterations_done >= self.iterations:
+            return None
+        if self.epochs is not None and position.epochs_done >= self.epochs:
+            return None
+        return position.epochs_done, position.iterations_in_epoch_done
+
+    def segment_length(self, window: Window, position: Position, allowed: int) -> int:
+        """Return how many iterations to run before the next boundary.
+
+        Args:
+            window: what the next iteration is in.
+            position: what is done.
+            allowed: most iterations that a segment may have now.
+        """
+        index, done = position.iterations_in_epoch_done, position.iterations_done
+        bounds = [allowed, window.end_iteration_index - index]
+        if self.iterations is not None:
+            bounds.append(self.iterations - done)
+        every = (*self.cuts, self.evaluate_every_iterations)
+        bounds.extend(cut - done % cut for cut in every if cut is not None)
+        return min(bounds)
+
+    def evaluates_at(self, position: Position, *, ends: bool) -> bool:
+        """Tell whether the validation part is evaluated at a boundary.
+
+        Args:
+            position: what is done there.
+            ends: whether the run ends there.
+        """
+        if self.validation is None:
+            return False
+        if self.evaluate_every_iterations is not None:
+            return ends or position.iterations_done % self.evaluate_every_iterations == 0
+        closes = position.iterations_in_epoch_done == 0
+        if self.evaluate_every_epochs is None or not (closes or ends):
+            return False
+        epochs = position.epochs_done if closes else position.epochs_done + 1
+        return epochs % self.evaluate_every_epochs == 0
+
+    def training_windows(self, position: Position) -> list[Window]:
+        """Return a window of each shape that the training is known to need."""
+        place = self.next_place(position)
+        if place is None:
+            return []
+        windows = [self.feed.window(*place)]
+        per_epoch = self.feed.iterations_per_epoch
+        if self.feed.is_pure and per_epoch is not None:
+            left = (
+                None if self.iterations is None else self.iterations - position.iterations_done
+            )
+            if left is None or place[1] + left >= per_epoch:
+                windows.append(self.feed.window(place[0], per_epoch - 1))
+            if place[1] and (left is None or place[1] + left > per_epoch):
+                windows.append(self.feed.window(place[0] + 1, 0))
+        return windows
+
+    def validation_windows(self) -> list[Window]:
+        """Return a window of each shape that the evaluation is known to need."""
+        feed = self.validation
+        if feed is None or not feed.is_pure or feed.iterations_per_epoch is None:
+            return []
+        last = feed.iterations_per_epoch - 1
+        if self.validation_batches is not None:
+            last = min(last, self.validation_batches - 1)
+        return [feed.window(0, 0), feed.window(0, last)]

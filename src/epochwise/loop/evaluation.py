@@ -1,0 +1,57 @@
+"""Evaluating a part of the data: the values that training goes on from stay as they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from epochwise.data.feed import Feed
+from epochwise.engines.base import Engine, Loaded, Values
+from epochwise.events import Evaluated
+from epochwise.position import Position
+
+
+def evaluate(
+    engine: Engine[Values, Loaded],
+    feed: Feed,
+    *,
+    batches: int | None,
+    epoch_index: int,
+    position: Position,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Evaluated:
+    """Return the metrics of a feed at the weights that the model holds now.
+
+    Args:
+        engine: evaluates.
+        feed: what is evaluated, from its first batch on.
+        batches: most batches to evaluate; `None` for all.
+        epoch_index: of the training, for the event.
+        position: of the training, for the event.
+        clock: seconds of some clock that only goes forward [s].
+    """
+    since, compiled = clock(), engine.compile_seconds
+    values = engine.take(fresh_metrics=True)
+    done = samples = 0
+    while True:
+        window = feed.window(0, done)
+        start = done - window.first_iteration_index
+        stop = window.iterations
+        if batches is not None:
+            stop = min(stop, start + batches - done)
+        loaded = engine.load(window, evaluating=True)
+        values, pending = engine.evaluate(values, loaded, start, stop)
+        done += stop - start
+        samples += (stop - start) * window.batch_size
+        if done == batches or (window.closes_epoch and stop == window.iterations):
+            break
+    result = pending.wait()
+    compiling = engine.compile_seconds - compiled
+    return Evaluated(
+        epoch_index=epoch_index,
+        position=position,
+        metrics=result.metrics,
+        samples=samples,
+        seconds=max(0.0, clock() - since - compiling),
+        compile_seconds=compiling,
+    )

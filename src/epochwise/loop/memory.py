@@ -1,0 +1,131 @@
+"""What the loop remembers from boundary to boundary, beside the engine's values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
+
+from epochwise.events import BestEvaluation, StopReason
+from epochwise.loop.course import Course
+from epochwise.position import Position
+from epochwise.state import TrainingState
+from epochwise.stopping import Seen, StopRule
+from epochwise.stopping.best import BestMemory
+from epochwise.stopping.memory import from_json, to_json
+
+BEST = "best/"
+"""Begins the names of the best weights among a state's arrays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Memory:
+    """All that the next decision depends on.
+
+    Args:
+        rules: the memories of the stopping rules.
+        best: the memory of what was best; `None` where nobody counts it.
+        best_weights: the model's weights there, by the engine's names.
+        seconds_before: wall time of the run before it went on [s].
+        seconds: the same, of the run until now [s].
+        reason: why the run ends here, `None` while it does not.
+        updates_before: what each optimizer had counted when the run first began.
+    """
+
+    rules: Any
+    best: BestMemory | None
+    best_weights: Mapping[str, Any] = field(default_factory=dict)
+    seconds_before: float = 0.0
+    seconds: float = 0.0
+    reason: StopReason | None = None
+    updates_before: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, course: Course, state: TrainingState | None, updates: Mapping[str, int]
+    ) -> Memory:
+        """Return the memory of a run that begins, or of one that goes on.
+
+        Args:
+            course: what to do.
+            state: of the run that goes on; `None` where one begins.
+            updates: what each optimizer has counted until now.
+        """
+        if state is None:
+            best = None if course.best is None else course.best.start()
+            return cls(rules=course.stop.start(), best=best, updates_before=dict(updates))
+        kept, reason = state.memories, state.memories["reason"]
+        if reason is not None and (reason["at_once"] or reason["rule"] == "plan"):
+            reason = None  # what was cut off goes on, and the course knows its own end
+        return cls(
+            rules=from_json(course.stop, kept["rules"]),
+            best=_best_memory(course, kept["best"]),
+            best_weights={
+                name.removeprefix(BEST): array
+                for name, array in state.arrays.items()
+                if name.startswith(BEST)
+            },
+            seconds_before=kept["seconds"],
+            seconds=kept["seconds"],
+            reason=None if reason is None else StopReason(**reason),
+            updates_before=kept["updates_before"],
+        )
+
+    def updated(self, course: Course, seen: Seen) -> tuple[Memory, StopReason | None, bool]:
+        """Show a boundary to the rules; return a reason, and whether it is a new best."""
+        is_best, best = False, self.best
+        if course.best is not None and best is not None:
+            best, is_best = course.best.update(best, seen)
+        rules, reason = course.stop.update(self.rules, seen)
+        return replace(self, rules=rules, best=best), reason, is_best
+
+    def with_best_weights(self, arrays: Mapping[str, Any]) -> Memory:
+        """Keep the weights among the engine's values; they are the best so far."""
+        weights = {
+            name: array
+            for name, array in arrays.items()
+            if name.startswith(("trainable/", "non_trainable/"))
+        }
+        return replace(self, best_weights=weights)
+
+    def at(self, seconds: float, reason: StopReason | None) -> Memory:
+        """Note the time that the run has taken, and why it ends here if it does."""
+        return replace(self, seconds=seconds, reason=reason)
+
+    def snapshot(self, position: Position, arrays: Mapping[str, Any]) -> TrainingState:
+        """Return all of it, with the engine's values, as a checkpoint keeps it."""
+        best = {f"{BEST}{name}": array for name, array in self.best_weights.items()}
+        return TrainingState(
+            position=position,
+            arrays={**arrays, **best},
+            memories={
+                "rules": to_json(self.rules),
+                "best": None if self.best is None else to_json(self.best),
+                "seconds": self.seconds,
+                "reason": None if self.reason is None else asdict(self.reason),
+                "updates_before": dict(self.updates_before),
+            },
+        )
+
+    def best_evaluation(self, course: Course) -> BestEvaluation | None:
+        """Return the best evaluation so far; `None` if there is none or nobody counts."""
+        if course.best is None or self.best is None or self.best.value is None:
+            return None
+        assert self.best.epochs_done is not None
+        assert self.best.iterations_done is not None
+        return BestEvaluation(
+            metric=course.best.metric,
+            value=self.best.value,
+            epochs_done=self.best.epochs_done,
+            iterations_done=self.best.iterations_done,
+        )
+
+
+def _best_memory(course: Course, recorded: Any) -> BestMemory | None:
+    """Return the memory of what was best; a new one where nobody counted before."""
+    if course.best is None:
+        return None
+    if recorded is None:
+        return course.best.start()
+    memory: BestMemory = from_json(cast("StopRule[Any]", course.best), recorded)
+    return memory

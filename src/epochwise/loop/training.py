@@ -1,0 +1,262 @@
+"""The generator that trains.
+
+    for epoch in what is left of the plan:
+        for each segment, cut to end on the next boundary that anyone asked for:
+            values, result = engine.run(values, segment)     one compiled call
+            yield IterationsDone
+            if the plan evaluates here:
+                yield EvaluationBegun, Evaluated
+            memory, reason = rule.update(memory, seen)
+            if the epoch is complete:
+                yield EpochDone
+            yield Boundary                                   a checkpoint may be taken
+            if reason: break
+    yield Stopped
+
+Before the first epoch there is a boundary too. A generator keeps effects out: the
+caller walks the events and hands each to whoever listens. Around every event the values
+go back to the model and are taken from it again, so a listener sees the current weights
+and the next iteration starts from what it finds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+from epochwise.data.feed import Window
+from epochwise.engines.base import Engine, Loaded, Values
+from epochwise.events import (
+    Boundary,
+    EpochBegun,
+    EpochDone,
+    Evaluated,
+    EvaluationBegun,
+    Event,
+    IterationsDone,
+    RunBegun,
+    Stopped,
+    StopReason,
+)
+from epochwise.loop.course import Course
+from epochwise.loop.diagnosis import diagnose
+from epochwise.loop.evaluation import evaluate
+from epochwise.loop.memory import Memory
+from epochwise.position import START, Position
+from epochwise.state import TrainingState
+from epochwise.stopping import NonFinite, Seen
+
+FIRST_SEGMENT = 8
+"""Iterations in the first segment, which tells how long one takes."""
+
+
+def train(
+    engine: Engine[Values, Loaded],
+    course: Course,
+    *,
+    state: TrainingState | None = None,
+    asked_to_stop: Callable[[], StopReason | None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Event]:
+    """Yield what happens while the course is trained, in the order of `events`.
+
+    Args:
+        engine: runs the iterations.
+        course: what to do.
+        state: of the run that goes on, whose arrays the model holds already; `None`
+            where one begins.
+        asked_to_stop: asked at every boundary; a reason ends the run there.
+        clock: seconds of some clock that only goes forward [s].
+
+    Raises:
+        TrainingError: a rule looks at a metric that is not there.
+    """
+    feed, began = course.feed, clock()
+    position = START if state is None else state.position
+    memory = Memory.of(course, state, engine.updates())
+    halts = any(isinstance(rule, NonFinite) for rule in course.stop.rules)
+    pace = _Pace(course.segment_seconds)
+    ahead: tuple[Window, Loaded] | None = None
+
+    engine.prepare(course.training_windows(position), course.validation_windows())
+    yield RunBegun(
+        plan=course.plan,
+        epochs=course.epochs,
+        position=position,
+        engine=engine.description,
+    )
+    if state is None:
+        yield Boundary(
+            epoch_index=0,
+            position=position,
+            reason=None,
+            is_best=False,
+            snapshot=partial(_snapshot, engine, memory, position),
+        )
+    reason = memory.reason or _plan_done(course, position) or asked_to_stop()
+    while reason is None:
+        epoch_index = position.epochs_done
+        yield EpochBegun(
+            epoch_index=epoch_index,
+            position=position,
+            iterations_per_epoch=feed.iterations_per_epoch,
+        )
+        if (reason := asked_to_stop()) is not None:
+            break
+
+        closes = False
+        metrics: Mapping[str, float] = {}
+        since, compiled = clock(), engine.compile_seconds
+        while reason is None and not closes:
+            before = engine.take(fresh_metrics=position.iterations_in_epoch_done == 0)
+            if ahead is None:
+                window = feed.window(epoch_index, position.iterations_in_epoch_done)
+                ahead = window, engine.load(window)
+            window, loaded = ahead
+            start = position.iterations_in_epoch_done - window.first_iteration_index
+            stop = start + course.segment_length(window, position, pace.allowed)
+            values, pending = engine.run(before, loaded, start, stop)
+
+            # The device works on its own from here; what comes next is made ready.
+            earlier, position = position, _after(position, window, stop - start)
+            closes = position.iterations_in_epoch_done == 0
+            ended = _plan_done(course, position)
+            if stop == window.iterations:
+                ahead = None
+                place = course.next_place(position)
+                if place is not None and (feed.is_pure or not closes):
+                    following = feed.window(*place)
+                    ahead = following, engine.load(following)
+
+            result = pending.wait()
+            trouble = None
+            if halts:
+                trouble = diagnose(engine, feed, window, loaded, start, result, before)
+            if trouble is not None:
+                values, result = trouble.values, trouble.result
+                position = _after(earlier, window, trouble.iterations)
+                closes, ended = False, None
+            engine.give_back(values)
+            now, compiling = clock(), engine.compile_seconds - compiled
+            seconds = max(0.0, now - since - compiling)
+            since, compiled = now, engine.compile_seconds
+            pace.took(stop - start, seconds)
+            metrics = result.metrics
+            count = len(result.losses)
+            yield IterationsDone(
+                epoch_index=epoch_index,
+                position=position,
+                losses=result.losses,
+                samples=(window.batch_size,) * count,
+                metrics=metrics,
+                learning_rate=result.learning_rate,
+                seconds=seconds,
+                compile_seconds=compiling,
+                epoch_goes_on=not closes and ended is None,
+            )
+            reason = asked_to_stop()
+
+            evaluated: Evaluated | None = None
+            ends = reason is not None or ended is not None
+            at_once = trouble is not None or (reason is not None and reason.at_once)
+            if course.evaluates_at(position, ends=ends) and not at_once:
+                assert course.validation is not None
+                yield EvaluationBegun(epoch_index=epoch_index, position=position)
+                evaluated = evaluate(
+                    engine,
+                    course.validation,
+                    batches=course.validation_batches,
+                    epoch_index=epoch_index,
+                    position=position,
+                    clock=clock,
+                )
+                yield evaluated
+                metrics = {**metrics, **evaluated.named}
+            seen = Seen(
+                position=position,
+                closes_epoch=closes,
+                evaluated=evaluated is not None,
+                metrics=metrics,
+                losses=result.losses,
+                seconds=memory.seconds_before + clock() - began,
+                validation_samples=None if evaluated is None else evaluated.samples,
+                first_non_finite=None if trouble is None else trouble.first,
+            )
+            memory, ruled, is_best = memory.updated(course, seen)
+            if is_best:
+                memory = memory.with_best_weights(engine.to_host(engine.take()))
+            if closes:
+                yield EpochDone(
+                    epoch_index=epoch_index, position=position, metrics=metrics, whole=True
+                )
+                reason = reason or asked_to_stop()
+            if reason is None or not reason.at_once:
+                reason = ruled or reason or ended
+            memory = memory.at(seen.seconds, reason)
+            if trouble is None:
+                yield Boundary(
+                    epoch_index=epoch_index,
+                    position=position,
+                    reason=reason,
+                    is_best=is_best,
+                    snapshot=partial(_snapshot, engine, memory, position),
+                )
+        if not closes:
+            yield EpochDone(
+                epoch_index=epoch_index, position=position, metrics=metrics, whole=False
+            )
+            reason = reason or asked_to_stop()
+
+    best = memory.best_evaluation(course)
+    restores = course.keep == "best" and best is not None
+    if restores:
+        engine.give_back(engine.from_host(engine.take(), memory.best_weights))
+    counted, before_run = engine.updates(), memory.updates_before
+    yield Stopped(
+        position=position,
+        reason=reason,
+        updates={name: counted[name] - before_run.get(name, 0) for name in counted},
+        best=best,
+        restored=restores,
+    )
+
+
+class _Pace:
+    """How many iterations a segment may have, from how long the last ones took."""
+
+    def __init__(self, segment_seconds: float) -> None:
+        """Begin with a short segment."""
+        self.allowed = FIRST_SEGMENT
+        self._segment_seconds = segment_seconds
+
+    def took(self, iterations: int, seconds: float) -> None:
+        """Learn from a segment; grow at most eightfold, as early ones mislead."""
+        fitting = int(self._segment_seconds * iterations / max(seconds, 1e-9))
+        self.allowed = max(1, min(fitting, self.allowed * 8))
+
+
+def _snapshot(
+    engine: Engine[Values, Loaded], memory: Memory, position: Position
+) -> TrainingState:
+    """Return everything that the next iteration depends on, as the model holds it now."""
+    return memory.snapshot(position, engine.to_host(engine.take()))
+
+
+def _after(position: Position, window: Window, iterations: int) -> Position:
+    """Return the position once so many more iterations of the window are done."""
+    position = position.after_iterations(
+        iterations=iterations, samples=iterations * window.batch_size
+    )
+    closes = position.iterations_in_epoch_done == window.end_iteration_index
+    return position.after_epoch() if window.closes_epoch and closes else position
+
+
+def _plan_done(course: Course, position: Position) -> StopReason | None:
+    """The reason when nothing is left of the plan."""
+    if course.next_place(position) is not None:
+        return None
+    return StopReason(
+        rule="plan",
+        sentence=f"All {position.iterations_done:,} planned iterations are done.",
+    )

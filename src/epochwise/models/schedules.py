@@ -1,0 +1,65 @@
+"""A model's learning-rate schedule, stretched to a longer training."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from epochwise.errors import ModelError
+
+_LENGTHS = ("decay_steps", "warmup_steps", "first_decay_steps", "boundaries")
+"""What Keras's schedules call a number of updates."""
+
+
+def schedule_of(model: Any) -> Any | None:
+    """Return the learning-rate schedule of a compiled model; `None` for a plain rate.
+
+    Args:
+        model: a compiled Keras model.
+    """
+    import keras
+
+    schedule = getattr(model.optimizer, "_learning_rate", None)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return schedule
+    return None
+
+
+def rate_after(schedule: Any, updates: int) -> float:
+    """Return the learning rate that a schedule gives after so many updates."""
+    import keras
+
+    return float(keras.ops.convert_to_numpy(schedule(updates)))
+
+
+def stretch_schedule(model: Any, by: Fraction) -> None:
+    """Stretch the schedule of a model: what it gave at update i it gives at i times `by`.
+
+    Args:
+        model: a compiled Keras model with a schedule.
+        by: how much longer the training is.
+
+    Raises:
+        ModelError: the schedule is none of Keras's own.
+    """
+    schedule = schedule_of(model)
+    if schedule is None or by == 1:
+        return
+    config = dict(schedule.get_config())
+    named = [name for name in _LENGTHS if config.get(name)]
+    if not named:
+        raise ModelError(
+            f"The schedule {type(schedule).__name__} has none of {', '.join(_LENGTHS)}, so it "
+            "cannot be stretched.",
+            'use schedule="keep", or train anew with a schedule of the right length.',
+        )
+    for name in named:
+        config[name] = _stretched(config[name], by)
+    model.optimizer.learning_rate = type(schedule).from_config(config)
+
+
+def _stretched(length: Any, by: Fraction) -> Any:
+    """Return a number of updates, or each of several, times `by`, rounded."""
+    if isinstance(length, (list, tuple)):
+        return [round(each * by) for each in length]
+    return round(length * by)
