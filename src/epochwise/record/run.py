@@ -126,6 +126,15 @@ class Run:
     restored: bool = False
     folder: Path | None = None
 
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Iterations in which an optimizer left its weights alone, by its name.
+
+        As a loss scale does with gradients that are not finite; schedules do not move.
+        """
+        done = self.position.iterations_done
+        return {name: done - made for name, made in self.updates.items()}
+
     def to_json(self) -> dict[str, Any]:
         """Return the run as `epochwise train --json` prints it.
 

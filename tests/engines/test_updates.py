@@ -1,0 +1,112 @@
+"""Weight updates are counted apart from iterations and from microbatches."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import epochwise
+from epochwise.events import IterationsDone
+from epochwise.progress import summary
+
+BATCHES = 10
+OVERFLOWING = (2, 5)
+SCHEDULE = [1.0, 0.5, 0.25, 0.125, 0.1, 0.05, 0.01, 0.005, 0.001]
+
+
+def data(overflowing: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """One sample a batch; features whose gradient is infinite once the loss is scaled."""
+    x = np.ones((BATCHES, 1), np.float32)
+    x[list(overflowing)] = 1e35
+    return x, np.ones((BATCHES, 1), np.float32)
+
+
+def trained(overflowing: tuple[int, ...]) -> tuple[keras.Model, epochwise.Run, list[float]]:
+    """A linear model under a loss scale, its run, and the learning rate of each iteration."""
+    model = keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
+    )
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay(list(range(8)), SCHEDULE)
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(schedule))
+    model.compile(scaled, "mean_absolute_error", jit_compile=True)
+    rates: list[float] = []
+
+    class Rates:
+        def on_event(self, event: object) -> None:
+            if isinstance(event, IterationsDone):
+                assert event.learning_rate is not None
+                rates.append(event.learning_rate)
+
+    each = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+    run = epochwise.fit(
+        model, *data(overflowing), batch_size=1, shuffle=False, verbose=0, callbacks=[each],
+        listeners=[Rates()],
+    )  # fmt: skip
+    return model, run, rates
+
+
+def test_b18_k06_skipped_updates_move_no_schedule_and_are_reported() -> None:
+    """B18, K06: 10 iterations with infinite gradients in two: 8 updates, 2 skipped."""
+    model, run, rates = trained(OVERFLOWING)
+
+    assert run.position.iterations_done == 10
+    assert list(run.updates.values()) == [8]
+    assert list(run.skipped.values()) == [2]
+    assert int(model.optimizer.inner_optimizer.iterations) == 8
+    expected, position = [], 0
+    for place in range(BATCHES):
+        expected.append(SCHEDULE[position])
+        position += place not in OVERFLOWING
+    assert rates == pytest.approx(expected)
+    assert "10 iterations, 8 weight updates (2 skipped" in summary(run)[0]
+
+
+def test_b18_without_overflow_nothing_is_skipped() -> None:
+    """B18: the counts can be equal: finite gradients make every iteration an update."""
+    _, run, _ = trained(())
+
+    assert list(run.updates.values()) == [10]
+    assert list(run.skipped.values()) == [0]
+
+
+class WithoutTraining(keras.Model):
+    """Its call takes the features alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+
+    def call(self, x: object) -> object:
+        return self.dense(x)
+
+
+class WithTraining(WithoutTraining):
+    """Its call asks whether it trains."""
+
+    def call(self, x: object, training: bool = False) -> object:
+        return self.dense(x)
+
+
+class WithLoss(WithoutTraining):
+    """Its loss takes fewer arguments than Keras's own."""
+
+    def compute_loss(
+        self, x: object, y: object, y_pred: object, sample_weight: object = None
+    ) -> object:
+        return keras.ops.mean(keras.ops.square(y_pred - y))
+
+
+@pytest.mark.parametrize("kind", [WithoutTraining, WithTraining, WithLoss])
+def test_b09_microbatches_make_one_update_whatever_the_model_takes(
+    kind: type[keras.Model],
+) -> None:
+    """B09: 8 microbatches, 4 an iteration, are 2 updates for any signature."""
+    model = kind()
+    model.compile("sgd", "mse")
+    x, y = np.ones((8, 1), np.float32), np.ones((8, 1), np.float32)
+
+    run = epochwise.fit(model, x, y, batch_size=4, microbatch_size=1, verbose=0)
+
+    assert list(run.updates.values()) == [2]
+    assert run.position.iterations_done == 2
