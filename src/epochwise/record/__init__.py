@@ -12,6 +12,7 @@ from epochwise.record.reading import (
     StoredRun,
     find_run,
     read_run,
+    read_series,
     read_tally,
     run_folders,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "locked",
     "machine",
     "read_run",
+    "read_series",
     "read_tally",
     "read_weights",
     "require_free",

@@ -1,0 +1,218 @@
+"""What each chart of a run shows, as the JSON that the page's script draws from.
+
+Here lies the choice of series, points and marks; how they look is in `assets/`. Long
+series are thinned so that no peak and no drop is lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from epochwise.report.facts import smoothing_window
+from epochwise.report.ledger import Ledger, standard_error
+from epochwise.report.markup import shown
+from epochwise.report.phrases import Facts, plain
+from epochwise.report.story import Story
+from epochwise.report.thinning import thin, trailing_mean
+from epochwise.report.words import LANGUAGES
+
+Chart: TypeAlias = dict[str, Any]
+"""A chart's JSON: `id`, `series`, `marks`, `from`, `to`, `per_epoch`, `scale`, `zero`.
+
+`scale` is `linear`, or what a chart that may be seen either way begins with: `log` or
+`either`. With `zero` the axis begins at 0.
+"""
+
+LOSS_POINTS = 20_000
+"""Most losses of single iterations that a chart is given."""
+
+LINE_POINTS = 4_000
+"""Most points of any other line."""
+
+FAR = 8
+"""A loss that falls by more than this factor is seen on a logarithmic axis first."""
+
+
+def charts_of(story: Story, ledger: Ledger | None, facts: Facts) -> list[Chart]:
+    """Return the charts of one run, in the order of the page.
+
+    Args:
+        story: the run.
+        ledger: its ledger; `None` where nothing was evaluated.
+        facts: what the names of series may state.
+    """
+    marks = _marks(story, ledger)
+    charts = [_loss_chart(story, facts, marks)]
+    charts += [_metric_chart(story, name, marks) for name in other_metrics(story)]
+    charts += [_rate_chart(story), _speed_chart(story)]
+    for chart in charts:
+        chart["per_epoch"] = story.run.iterations_per_epoch
+        chart["from"], chart["to"] = story.iterations_before, story.run.position.iterations_done
+    return charts
+
+
+def other_metrics(story: Story) -> list[str]:
+    """Return the metrics beside the loss, in the order in which they first appear."""
+    found: dict[str, None] = {}
+    measured = [one.metrics for one in story.passes[:1]]
+    measured += [seen.metrics for seen in story.evaluations[:1]]
+    for metrics in measured:
+        found |= dict.fromkeys(metrics)
+    return [name for name in found if name != "loss"]
+
+
+def points(values: npt.NDArray[Any] | Iterable[float]) -> list[float | int | None]:
+    """Return numbers as JSON has them; what is not finite becomes `None`.
+
+    Float32 keeps its own shortest digits, so that it reads back as the same float32.
+
+    Example:
+        >>> points(np.array([0.1, np.nan], np.float32))
+        [0.1, None]
+    """
+    array = np.asarray(values)
+    if array.dtype == np.float32:
+        texts = array.astype("U16").tolist()
+        return [float(text) if math.isfinite(float(text)) else None for text in texts]
+    return [value if math.isfinite(value) else None for value in array.tolist()]
+
+
+def names(key: str, facts: Facts | None = None) -> dict[str, str]:
+    """Return a text of a chart in every language."""
+    return {language: plain(key, language, facts) for language in LANGUAGES}
+
+
+def same_name(name: str) -> dict[str, str]:
+    """Return a name from the record, which is the same in every language."""
+    return dict.fromkeys(LANGUAGES, shown(name))
+
+
+def _series(
+    style: str,
+    colour: str,
+    named: Mapping[str, str],
+    x: npt.NDArray[Any] | Iterable[float],
+    y: npt.NDArray[Any] | Iterable[float],
+    error: Sequence[float | None] | None = None,
+) -> dict[str, Any]:
+    series = {"style": style, "colour": colour, "names": named, "x": points(x), "y": points(y)}
+    if error is not None and any(one is not None for one in error):
+        series["error"] = error
+    return series
+
+
+def _loss_chart(story: Story, facts: Facts, marks: Sequence[Mapping[str, Any]]) -> Chart:
+    losses = story.run.losses
+    numbers = np.arange(1, losses.size + 1) + story.iterations_before
+    kept = thin(losses, LOSS_POINTS)
+    smooth = trailing_mean(
+        losses, story.batch_sizes.astype(np.float64), smoothing_window(story)
+    )
+    drawn = thin(smooth, LINE_POINTS)
+    series = [
+        _series("faint", "batch", names("series.loss"), numbers[kept], losses[kept]),
+        _series(
+            "line",
+            "train",
+            names("series.smooth", facts),
+            numbers[drawn],
+            smooth[drawn].astype(np.float32),
+        ),
+        *_epoch_series(story, "loss"),
+    ]
+    return {
+        "id": "loss",
+        "scale": "log" if _spans_far(smooth) else "either",
+        "series": [one for one in series if one["x"]],
+        "marks": marks,
+        "thinned": {"shown": int(kept.size), "all": int(losses.size)},
+    }
+
+
+def _spans_far(smooth: npt.NDArray[Any]) -> bool:
+    """Whether a loss falls so far that its end would lie flat on a linear axis."""
+    seen = smooth[np.isfinite(smooth)]
+    return bool(seen.size and seen.min() > 0 and seen.max() > FAR * seen.min())
+
+
+def _metric_chart(story: Story, name: str, marks: Sequence[Mapping[str, Any]]) -> Chart:
+    return {
+        "id": f"metric-{other_metrics(story).index(name)}",
+        "scale": "linear",
+        "series": _epoch_series(story, name),
+        "marks": marks,
+    }
+
+
+def _epoch_series(story: Story, name: str) -> list[dict[str, Any]]:
+    """A metric's mean over each epoch, its validation, and its test."""
+    passes = [one for one in story.passes if name in one.metrics]
+    found = []
+    if passes:
+        means = np.array([one.metrics[name] for one in passes])
+        kept = thin(means, LINE_POINTS)
+        ends = np.array([one.last_iteration for one in passes])
+        x = [passes[0].first_iteration, *ends[kept].tolist()]
+        y = [means[0], *means[kept].tolist()]
+        if x[0] == x[1]:
+            x, y = x[1:], y[1:]
+        found.append(_series("steps", "mean", names("series.train"), x, y))
+    looks = [seen for seen in story.evaluations if name in seen.metrics]
+    if looks:
+        values = np.array([seen.metrics[name] for seen in looks])
+        kept = thin(values, LINE_POINTS)
+        few = [looks[place] for place in kept]
+        found.append(
+            _series(
+                "points",
+                "validation",
+                names("series.validation"),
+                [seen.iterations_done for seen in few],
+                values[kept],
+                [standard_error(name, seen.metrics[name], seen.samples) for seen in few],
+            )
+        )
+    test = story.run.test or {}
+    if name in test:
+        done = story.run.position.iterations_done
+        found.append(_series("points", "test", names("series.test"), [done], [test[name]]))
+    return found
+
+
+def _rate_chart(story: Story) -> Chart:
+    rates = story.stretches.learning_rate
+    kept = thin(rates, LINE_POINTS)
+    x = story.stretches.iterations_done[kept]
+    series = [_series("line", "rate", names("series.rate"), x, rates[kept].astype(np.float32))]
+    return {"id": "rate", "scale": "linear", "zero": True, "series": series, "marks": []}
+
+
+def _speed_chart(story: Story) -> Chart:
+    stretches = story.stretches
+    before = story.run.position.samples_done - int(story.batch_sizes.sum())
+    samples = np.diff(np.concatenate([[before], stretches.samples_done]))
+    timed = stretches.seconds > 0
+    speed = samples[timed] / stretches.seconds[timed]
+    kept = thin(speed, LINE_POINTS)
+    x = stretches.iterations_done[timed][kept]
+    series = [_series("line", "speed", names("series.speed"), x, np.rint(speed[kept]))]
+    return {"id": "speed", "scale": "linear", "zero": True, "series": series, "marks": []}
+
+
+def _marks(story: Story, ledger: Ledger | None) -> list[dict[str, Any]]:
+    """Where the best moment was, and from where the weights were kept."""
+    best = None if ledger is None else ledger.best.iterations_done
+    kept = None if story.run.stop is None else story.run.position.iterations_done
+    if best is not None and best == kept:
+        return [_mark("best_and_chosen", "best", best)]
+    found = [] if best is None else [_mark("best", "best", best)]
+    return found if kept is None else [*found, _mark("chosen", "chosen", kept)]
+
+
+def _mark(text: str, colour: str, iteration: int) -> dict[str, Any]:
+    return {"x": iteration, "colour": colour, "names": names(f"mark.{text}")}

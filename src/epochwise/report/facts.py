@@ -1,0 +1,190 @@
+"""The numbers of a run that the page's sentences and tables state, by name.
+
+A fact that the record does not tell is not in the mapping; whoever words a sentence asks
+first. The names are those that the page carries in `data-fact`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from epochwise.plan import Plan
+from epochwise.report.ledger import Judged, Ledger
+from epochwise.report.phrases import Fact
+from epochwise.report.story import Pass, Story
+
+FIRST_ITERATIONS = 10
+"""How many losses at the beginning are averaged to tell where the loss started."""
+
+
+def facts_of(story: Story, ledger: Ledger | None) -> dict[str, Fact]:
+    """Return everything that the page's sentences may state about a run.
+
+    Args:
+        story: the run.
+        ledger: its ledger; `None` where nothing was evaluated.
+    """
+    facts = _header_facts(story) | _done_facts(story) | _loss_facts(story) | _speed_facts(story)
+    if story.run.plan is not None:
+        facts |= _plan_facts(story.run.plan)
+    if ledger is not None:
+        facts |= _ledger_facts(story, ledger)
+    return facts
+
+
+def smoothing_window(story: Story) -> int:
+    """Return how many iterations the smoothed loss is a mean of [iterations].
+
+    A twentieth of an epoch, or of the whole where that is shorter; at least 5.
+    """
+    count = story.run.losses.size
+    per_epoch = story.run.iterations_per_epoch or count
+    total = count if story.run.plan is None else story.run.plan.iterations
+    return max(5, min(per_epoch, total) // 20)
+
+
+def _header_facts(story: Story) -> dict[str, Fact]:
+    header, run = story.header, story.run
+    facts: dict[str, Fact] = {
+        "run.name": story.name,
+        "run.model": header.model_name,
+        "run.data": header.data_name,
+        "run.began": f"{header.began:%Y-%m-%d %H:%M:%S}",
+    }
+    if run.stop is not None:
+        facts["run.reason"] = run.stop.sentence
+    facts |= _counts(
+        {
+            "run.parameters": header.model.get("parameters"),
+            "about.held_out": header.data.get("validation_samples"),
+            "about.test_samples": header.data.get("test_samples"),
+            "about.seed": header.order.get("seed"),
+        }
+    )
+    return facts
+
+
+def _plan_facts(plan: Plan) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {
+        "plan.samples": plan.samples,
+        "plan.batch_size": plan.batch_size,
+        "plan.iterations_per_epoch": plan.iterations_per_epoch,
+        "plan.last_batch_size": plan.last_batch_size,
+        "plan.epochs": _whole(plan.epochs),
+        "plan.iterations": plan.iterations,
+        "plan.samples_seen": plan.samples_seen,
+        "plan.dropped_per_epoch": plan.dropped_per_epoch,
+    }
+    if plan.microbatch_size is not None:
+        facts["plan.microbatch_size"] = plan.microbatch_size
+        facts["plan.microbatches"] = plan.microbatches_per_batch
+    return facts
+
+
+def _done_facts(story: Story) -> dict[str, Fact]:
+    run = story.run
+    facts: dict[str, Fact] = {
+        "done.iterations": run.position.iterations_done,
+        "done.samples": run.position.samples_done,
+        "done.epochs": run.position.epochs_done,
+    }
+    fraction = run.position.epochs_done_fraction(run.iterations_per_epoch)
+    if fraction is not None:
+        facts["done.epochs"] = _whole(fraction)
+    if run.iterations_per_epoch is not None:
+        facts["done.iterations_per_epoch"] = run.iterations_per_epoch
+    if run.updates:
+        made = min(run.updates.values())
+        facts["done.updates"] = made
+        facts["done.skipped"] = story.run.losses.size - made
+    return facts
+
+
+def _loss_facts(story: Story) -> dict[str, Fact]:
+    losses = story.run.losses
+    facts: dict[str, Fact] = {"smooth.window": smoothing_window(story)}
+    broken = np.flatnonzero(~np.isfinite(losses))
+    if broken.size:
+        facts["loss.nonfinite"] = int(broken.size)
+        facts["loss.first_nonfinite"] = story.iterations_before + int(broken[0]) + 1
+    trained = [one.metrics["loss"] for one in story.passes if "loss" in one.metrics]
+    first = losses[:FIRST_ITERATIONS]
+    if not trained or not first.size:
+        return facts
+    facts["last.train_loss"] = trained[-1]
+    start = float(first.astype(np.float64).mean())
+    fell, fell_first = start - trained[-1], start - trained[0]
+    if len(trained) > 1 and story.iterations_before == 0 and math.isfinite(fell) and fell > 0:
+        facts["start.loss"] = start
+        facts["first.share"] = fell_first / fell
+    last = _losses_of(story, story.passes[-1])
+    if last.size > 1 and np.isfinite(last).all():
+        facts["batch.scatter"] = float(last.std(ddof=1))
+    return facts
+
+
+def _speed_facts(story: Story) -> dict[str, Fact]:
+    seconds = float(story.stretches.seconds.sum())
+    if seconds <= 0:
+        return {}
+    return {
+        "speed.samples_per_second": round(int(story.batch_sizes.sum()) / seconds),
+        "speed.iterations_per_second": round(story.run.losses.size / seconds),
+    }
+
+
+def _ledger_facts(story: Story, ledger: Ledger) -> dict[str, Fact]:
+    best = ledger.best
+    facts: dict[str, Fact] = {"judged.metric": ledger.metric}
+    facts |= _judged_facts("best", best) | _judged_facts("enough", ledger.enough)
+    after = [one for one in story.passes if one.first_iteration > best.iterations_done]
+    facts["best.epochs_after"] = len(after)
+    facts["best.seconds_after"] = sum(one.seconds for one in after)
+    first = ledger.of_epoch(1)
+    if first is None or not math.isfinite(first.value):
+        return facts
+    facts |= _judged_facts("first", first)
+    gain = ledger.gain(first, best)
+    facts["best.gain"] = gain.value
+    if gain.errors is not None:
+        facts["best.gain_errors"] = gain.errors
+    if first.value:
+        facts["best.relative"] = gain.value / abs(first.value)
+    return facts
+
+
+def _judged_facts(name: str, judged: Judged) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {
+        f"{name}.value": judged.value,
+        f"{name}.iterations": judged.iterations_done,
+    }
+    if judged.epoch is not None:
+        facts[f"{name}.epoch"] = judged.epoch
+    if judged.error is not None:
+        facts[f"{name}.error"] = judged.error
+    return facts
+
+
+def _losses_of(story: Story, one: Pass) -> np.ndarray[Any, np.dtype[np.float64]]:
+    before = story.iterations_before
+    losses = story.run.losses[one.first_iteration - 1 - before : one.last_iteration - before]
+    return losses.astype(np.float64)
+
+
+def _whole(fraction: Fraction) -> Fact:
+    """A fraction, as an integer where it is one."""
+    return fraction.numerator if fraction.denominator == 1 else fraction
+
+
+def _counts(found: Mapping[str, object]) -> dict[str, Fact]:
+    """Those values of a record that are integers, as they should be."""
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, int) and not isinstance(value, bool)
+    }

@@ -1,0 +1,353 @@
+"""The sections of one run's part of a page, from its facts to markup."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from epochwise.report.answers import answers
+from epochwise.report.charts import Chart, other_metrics
+from epochwise.report.ledger import Gain, Judged, Ledger
+from epochwise.report.markup import Child, Html, element, joined
+from epochwise.report.phrases import Fact, Facts, number, phrase
+from epochwise.report.story import Pass, Story
+from epochwise.report.thinning import thin
+
+LEDGER_ROWS = 200
+"""Most epochs that the table of epochs shows."""
+
+
+def run_sections(
+    story: Story, ledger: Ledger | None, facts: Facts, charts: Sequence[Chart]
+) -> Iterator[Html]:
+    """Yield the sections that tell of one run.
+
+    Args:
+        story: the run.
+        ledger: its ledger; `None` where nothing was evaluated.
+        facts: what the sentences may state.
+        charts: as `charts_of` gave them; drawn by the page's script.
+    """
+    by_id = {chart["id"]: chart for chart in charts}
+    yield _title(story, facts)
+    yield _summary(story, ledger, facts)
+    yield _plan(facts)
+    yield _loss(by_id["loss"], facts)
+    for place, name in enumerate(other_metrics(story)):
+        yield _section(
+            f"metric-{place}",
+            element("bdi", name),
+            element("p", phrase("metric.lead")),
+            _figure(f"metric-{place}"),
+        )
+    yield _ledger(story, ledger, facts)
+    yield _section("updates", phrase("updates.title"), element("p", phrase("updates.none")))
+    yield _rate(story)
+    yield _time(story, facts)
+    yield _about(story, facts)
+
+
+def _section(name: str, title: Child, *children: Child) -> Html:
+    return element("section", element("h2", title), *children, id=name)
+
+
+def _figure(name: str, *children: Child) -> Html:
+    """Where the script draws a chart; without one the reader is told."""
+    return element(
+        "figure",
+        element("div", class_="plot"),
+        element("noscript", element("p", phrase("page.no_script"))),
+        *children,
+        class_="chart",
+        data_chart=name,
+    )
+
+
+def _title(story: Story, facts: Facts) -> Html:
+    what = "run.what" if "run.parameters" in facts else "run.what_unknown"
+    stop = story.run.stop
+    state = "unfinished"
+    if stop is not None:
+        state = {"plan": "finished", "interrupt": "interrupted"}.get(stop.rule, "stopped")
+    return element(
+        "div",
+        element("h1", element("bdi", story.name)),
+        element(
+            "p",
+            element("span", phrase(f"state.{state}"), class_=f"state {state}"),
+            " ",
+            phrase(what, facts),
+            ", ",
+            phrase("run.began", facts),
+        ),
+        element("p", phrase("run.reason", facts)) if stop is not None else "",
+        class_="title",
+    )
+
+
+def _summary(story: Story, ledger: Ledger | None, facts: Facts) -> Html:
+    asked = [
+        element(
+            "div",
+            element("dt", phrase(f"question.{answer.question}")),
+            element("dd", [(phrase(sentence, facts), " ") for sentence in answer.sentences]),
+            data_question=answer.question,
+        )
+        for answer in answers(story, ledger, facts)
+    ]
+    return _section("summary", phrase("summary.title"), element("dl", asked, class_="answers"))
+
+
+def _plan(facts: Facts) -> Html:
+    done = {
+        "epochs": "done.epochs",
+        "iterations": "done.iterations",
+        "samples_seen": "done.samples",
+        "iterations_per_epoch": "done.iterations_per_epoch",
+    }
+    rows = []
+    for name in (
+        "samples",
+        "batch_size",
+        "microbatch_size",
+        "iterations_per_epoch",
+        "last_batch_size",
+        "dropped_per_epoch",
+        "epochs",
+        "iterations",
+        "samples_seen",
+    ):
+        planned, made = f"plan.{name}", done.get(name, "")
+        if planned not in facts and made not in facts:
+            continue
+        if name == "dropped_per_epoch" and not facts[planned]:
+            continue
+        rows.append(
+            element(
+                "tr",
+                element("th", phrase(planned), scope="row"),
+                element("td", _fact(planned, facts)),
+                element("td", _fact(made, facts)),
+            )
+        )
+    head = element(
+        "tr",
+        element("th", ""),
+        element("th", phrase("plan.planned"), scope="col"),
+        element("th", phrase("plan.done"), scope="col"),
+    )
+    return _section(
+        "plan",
+        phrase("plan.title"),
+        element("p", phrase("plan.lead")),
+        _table(head, rows),
+    )
+
+
+def _loss(chart: Chart, facts: Facts) -> Html:
+    notes: list[Child] = []
+    thinned = chart["thinned"]
+    if thinned["shown"] < thinned["all"]:
+        told = {"thin.shown": thinned["shown"], "thin.all": thinned["all"]}
+        notes.append(element("p", phrase("chart.thinned", told), class_="note"))
+    if "loss.nonfinite" in facts:
+        notes.append(element("p", phrase("chart.nonfinite", facts), class_="note warning"))
+    return _section(
+        "loss", phrase("loss.title"), element("p", phrase("loss.lead")), _figure("loss"), notes
+    )
+
+
+def _ledger(story: Story, ledger: Ledger | None, facts: Facts) -> Html:
+    if not story.passes:
+        lead = element("p", phrase("ledger.none"))
+        return _section("ledger", phrase("ledger.title"), lead)
+    heads = ["ledger.epoch", "ledger.iteration", "ledger.samples", "ledger.loss"]
+    if ledger is not None:
+        heads += ["ledger.val_loss", "ledger.judged", "ledger.gain"]
+    head = element(
+        "tr",
+        [element("th", phrase(key, facts), scope="col") for key in [*heads, "ledger.seconds"]],
+    )
+    losses = np.array([one.metrics.get("loss", math.nan) for one in story.passes])
+    kept = thin(losses, LEDGER_ROWS)
+    rows = [_ledger_row(story, ledger, story.passes[place]) for place in kept]
+    told = {"ledger.shown": len(rows), "ledger.all": len(story.passes)}
+    return _section(
+        "ledger",
+        phrase("ledger.title"),
+        element("p", phrase("ledger.lead")) if ledger is not None else "",
+        _table(head, rows),
+        element("p", phrase("ledger.left_out", told), class_="note")
+        if len(rows) < len(story.passes)
+        else "",
+    )
+
+
+def _ledger_row(story: Story, ledger: Ledger | None, one: Pass) -> Html:
+    prefix = f"ledger.{one.number}."
+    done = int(story.samples_done_after(np.array([one.last_iteration]))[0])
+    cells: list[Child] = [
+        element("td", _cell(f"{prefix}iteration", one.last_iteration)),
+        element("td", _cell(f"{prefix}samples", done)),
+        element("td", _cell(f"{prefix}loss", one.metrics.get("loss"))),
+    ]
+    best = False
+    if ledger is not None:
+        seen = {} if one.validation is None else one.validation.metrics
+        judged, before = ledger.of_epoch(one.number), ledger.of_epoch(one.number - 1)
+        best = judged is not None and judged == ledger.best
+        cells += [
+            element("td", _cell(f"{prefix}val_loss", seen.get("loss"))),
+            element("td", _judged_cell(prefix, judged)),
+            _gain_cell(prefix, ledger.gain(before, judged) if judged and before else None),
+        ]
+    return element(
+        "tr",
+        element("th", number(f"{prefix}epoch", one.number), scope="row"),
+        cells,
+        element("td", number(f"{prefix}seconds", one.seconds, "seconds")),
+        class_=best and "best",
+    )
+
+
+def _judged_cell(prefix: str, judged: Judged | None) -> Child:
+    if judged is None:
+        return ""
+    value = number(f"{prefix}judged", judged.value)
+    if judged.error is None:
+        return value
+    return joined([value, " ± ", number(f"{prefix}error", judged.error)])
+
+
+def _gain_cell(prefix: str, gain: Gain | None) -> Html:
+    if gain is None:
+        return element("td")
+    shown = number(f"{prefix}gain", gain.value, "signed")
+    return element("td", shown, class_=gain.is_significant and "bold")
+
+
+def _rate(story: Story) -> Html:
+    rates = story.stretches.learning_rate
+    rates = rates[np.isfinite(rates)]
+    lead: Child = ""
+    if rates.size:
+        first, last = (float(str(np.float32(rate))) for rate in (rates[0], rates[-1]))
+        facts: dict[str, Fact] = {"rate.first": first, "rate.last": last}
+        still = bool((rates == rates[0]).all())
+        lead = element("p", phrase("rate.constant" if still else "rate.moved", facts))
+    return _section("rate", phrase("rate.title"), lead, _figure("rate"))
+
+
+def _time(story: Story, facts: Facts) -> Html:
+    spent = story.run.seconds.to_json()
+    total = spent.pop("total")
+    known = sum(spent.values())
+    if total > known:
+        spent["other"] = total - known
+    whole = max(total, known)
+    rows = [
+        element(
+            "tr",
+            element("th", phrase(f"seconds.{name}"), scope="row"),
+            element("td", number(f"seconds.{name}", seconds, "seconds")),
+            element("td", number(f"seconds.{name}.share", seconds / whole, "percent")),
+            element("td", _bar(seconds / whole), class_="wide"),
+        )
+        for name, seconds in spent.items()
+        if seconds > 0
+    ]
+    if total > 0:
+        rows.append(
+            element(
+                "tr",
+                element("th", phrase("seconds.total"), scope="row"),
+                element("td", number("seconds.total", total, "seconds")),
+                element("td", ""),
+                element("td", ""),
+                class_="sum",
+            )
+        )
+    lead = (
+        element("p", phrase("speed.lead", facts)) if "speed.samples_per_second" in facts else ""
+    )
+    return _section("speed", phrase("speed.title"), lead, _figure("speed"), _table(None, rows))
+
+
+def _bar(share: float) -> Html:
+    """A bar as long as a share."""
+    return element(
+        "svg",
+        element("rect", width=f"{100 * share:.2f}", height="10"),
+        viewBox="0 0 100 10",
+        preserveAspectRatio="none",
+        class_="share",
+        aria_hidden="true",
+    )
+
+
+def _about(story: Story, facts: Facts) -> Html:
+    header, run = story.header, story.run
+    optimizer = header.model.get("optimizer")
+    kind = optimizer.get("type") if isinstance(optimizer, Mapping) else optimizer
+    told: list[tuple[str, Child | None]] = [
+        ("optimizer", _text(kind)),
+        ("loss", _text(header.model.get("loss"))),
+        ("held_out", _fact("about.held_out", facts)),
+        ("split", _text(header.split.get("rule")) if header.split else None),
+        ("test_samples", _fact("about.test_samples", facts)),
+        ("test", _metrics(run.test) if run.test else None),
+        ("seed", _fact("about.seed", facts)),
+        ("engine", _text(run.engine and f"{run.engine.backend}, {run.engine.device}")),
+        ("execution", _text(run.engine and f"{run.engine.execution}: {run.engine.reason}")),
+        ("versions", _text(", ".join(f"{k} {v}" for k, v in header.versions.items()))),
+        ("machine", _text(", ".join(f"{k}: {v}" for k, v in header.machine.items()))),
+        ("command", _command(header.arguments)),
+        ("data_sha256", _code(header.data.get("sha256"))),
+        ("weights_sha256", _code(run.weights_sha256)),
+    ]
+    rows = [
+        element("tr", element("th", phrase(f"about.{name}"), scope="row"), element("td", value))
+        for name, value in told
+        if value
+    ]
+    return _section("about", phrase("about.title"), _table(None, rows, "about"))
+
+
+def _metrics(metrics: Mapping[str, float]) -> Html:
+    return joined(
+        element("span", element("bdi", name), " ", number(f"test.{name}", value), " ")
+        for name, value in metrics.items()
+    )
+
+
+def _command(arguments: Sequence[str] | None) -> Html | None:
+    return _code(shlex.join(["epochwise", *arguments])) if arguments is not None else None
+
+
+def _code(value: object) -> Html | None:
+    return None if value is None else element("code", element("bdi", str(value)))
+
+
+def _text(value: object) -> Html | None:
+    return None if not value else element("bdi", str(value))
+
+
+def _fact(name: str, facts: Facts) -> Child:
+    return number(name, facts[name]) if name in facts else ""
+
+
+def _cell(name: str, value: Fact | None, style: str | None = None) -> Child:
+    return "" if value is None else number(name, value, style)
+
+
+def _table(head: Html | None, rows: Sequence[Html], class_: str = "") -> Html:
+    table = element(
+        "table",
+        element("thead", head) if head is not None else "",
+        element("tbody", rows),
+        class_=class_ or None,
+    )
+    return element("div", table, class_="scroll", tabindex=0)

@@ -1,0 +1,247 @@
+"""A record read into what a page tells: typed numbers, no words and no markup yet.
+
+Only what is in the run's folder is used, and nothing in it is trusted to be complete: the
+story of a run that is still going on, or that was killed, is as long as its record.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from epochwise.events import EpochDone, Evaluated, Event, IterationsDone, RunBegun
+from epochwise.record import Header, Run, read_run, read_series
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One look at the validation part.
+
+    Args:
+        iterations_done: weight updates made before it [iterations].
+        metrics: means over the validation samples, `loss` first, without `val_`.
+        samples: how many samples were evaluated; `None` if not known [samples].
+        seconds: wall time it took, compiling left out [s].
+    """
+
+    iterations_done: int
+    metrics: Mapping[str, float]
+    samples: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """One epoch as it was run.
+
+    Args:
+        number: one-based, as people count.
+        first_iteration: the first iteration of it in this record, one-based.
+        last_iteration: the last iteration of it, one-based.
+        metrics: means over its samples while the weights moved, `loss` first; validation
+            metrics left out.
+        validation: the evaluation at its end; `None` without one.
+        seconds: wall time its iterations took, compiling and evaluating left out [s].
+        whole: whether every iteration of it was run.
+    """
+
+    number: int
+    first_iteration: int
+    last_iteration: int
+    metrics: Mapping[str, float]
+    validation: Evaluation | None
+    seconds: float
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stretches:
+    """What was noted now and then between iterations, in order; all of shape `(k,)`.
+
+    Args:
+        iterations_done: at the end of each stretch [iterations].
+        samples_done: likewise [samples].
+        seconds: what the stretch took, compiling and evaluating left out [s].
+        elapsed: from the first iteration to the end of the stretch, compiling and
+            evaluating included [s].
+        learning_rate: of the stretch's last update; NaN where it is not known.
+    """
+
+    iterations_done: Counts
+    samples_done: Counts
+    seconds: Floats
+    elapsed: Floats
+    learning_rate: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Story:
+    """One run, as far as its record goes.
+
+    Args:
+        name: the name of its folder.
+        header: what was known before it began.
+        run: what was done.
+        iterations_before: done before the record's first iteration [iterations].
+        batch_sizes: samples of each iteration, shape as `run.losses` [samples].
+        passes: its epochs, in order; the one under way is not among them.
+        evaluations: all looks at the validation part, in order.
+        stretches: learning rate and speed.
+    """
+
+    name: str
+    header: Header
+    run: Run
+    iterations_before: int
+    batch_sizes: Counts
+    passes: Sequence[Pass]
+    evaluations: Sequence[Evaluation]
+    stretches: Stretches
+
+    def samples_done_after(self, iterations_done: Counts) -> Counts:
+        """Return the samples trained on after so many iterations [samples].
+
+        Args:
+            iterations_done: shape `(k,)`, within the record [iterations].
+        """
+        before = self.run.position.samples_done - int(self.batch_sizes.sum())
+        sums = np.concatenate([[0], np.cumsum(self.batch_sizes)]) + before
+        done: Counts = sums[np.asarray(iterations_done) - self.iterations_before]
+        return done
+
+    def elapsed_after(self, iterations_done: Counts) -> Floats:
+        """Return the seconds from the first iteration on, even between two notes [s].
+
+        Args:
+            iterations_done: shape `(k,)`, within the record [iterations].
+        """
+        known = np.concatenate([[self.iterations_before], self.stretches.iterations_done])
+        elapsed = np.concatenate([[0.0], self.stretches.elapsed])
+        between: Floats = np.interp(iterations_done, known, elapsed)
+        return between
+
+
+def read_story(folder: Path) -> Story:
+    """Read the record in a run's folder.
+
+    Args:
+        folder: the run's.
+
+    Raises:
+        RunError: it is no folder of a run, or its header cannot be read.
+    """
+    notes = _Notes()
+    stored = read_run(folder, listeners=[notes])
+    run = stored.run
+    before = notes.iterations_before
+    return Story(
+        name=folder.absolute().name,
+        header=stored.header,
+        run=run,
+        iterations_before=before,
+        batch_sizes=_batch_sizes(run, before),
+        passes=tuple(notes.passes),
+        evaluations=tuple(notes.evaluations),
+        stretches=notes.stretches(),
+    )
+
+
+@dataclass(slots=True, eq=False)
+class _Notes:
+    """A listener that keeps of each event what a page needs."""
+
+    iterations_before: int = 0
+    passes: list[Pass] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    _iterations: array[int] = field(default_factory=lambda: array("q"))
+    _samples: array[int] = field(default_factory=lambda: array("q"))
+    _seconds: array[float] = field(default_factory=lambda: array("d"))
+    _elapsed: array[float] = field(default_factory=lambda: array("d"))
+    _rates: array[float] = field(default_factory=lambda: array("d"))
+    _now: float = 0.0
+    _seconds_in_epoch: float = 0.0
+
+    def on_event(self, event: Event) -> None:
+        """See `Listener.on_event`."""
+        match event:
+            case RunBegun() if not self._iterations:
+                self.iterations_before = event.position.iterations_done
+            case IterationsDone():
+                self._now += event.seconds + event.compile_seconds
+                self._seconds_in_epoch += event.seconds
+                self._iterations.append(event.position.iterations_done)
+                self._samples.append(event.position.samples_done)
+                self._seconds.append(event.seconds)
+                self._elapsed.append(self._now)
+                rate = event.learning_rate
+                self._rates.append(np.nan if rate is None else rate)
+            case Evaluated():
+                self._now += event.seconds + event.compile_seconds
+                self.evaluations.append(
+                    Evaluation(
+                        iterations_done=event.position.iterations_done,
+                        metrics=event.metrics,
+                        samples=event.samples,
+                        seconds=event.seconds,
+                    )
+                )
+            case EpochDone():
+                self._end_epoch(event)
+            case _:
+                pass
+
+    def stretches(self) -> Stretches:
+        """Return the columns as arrays."""
+        return Stretches(
+            iterations_done=np.array(self._iterations, np.int64),
+            samples_done=np.array(self._samples, np.int64),
+            seconds=np.array(self._seconds, np.float64),
+            elapsed=np.array(self._elapsed, np.float64),
+            learning_rate=np.array(self._rates, np.float64),
+        )
+
+    def _end_epoch(self, event: EpochDone) -> None:
+        done = event.position.iterations_done
+        begun = self.passes[-1].last_iteration if self.passes else self.iterations_before
+        last = self.evaluations[-1] if self.evaluations else None
+        at_end = last is not None and last.iterations_done == done
+        trained = {
+            name: value for name, value in event.metrics.items() if not name.startswith("val_")
+        }
+        self.passes.append(
+            Pass(
+                number=event.epoch_index + 1,
+                first_iteration=begun + 1,
+                last_iteration=done,
+                metrics=trained,
+                validation=last if at_end else None,
+                seconds=self._seconds_in_epoch,
+                whole=event.whole,
+            )
+        )
+        self._seconds_in_epoch = 0.0
+
+
+def _batch_sizes(run: Run, before: int) -> Counts:
+    """The samples of each iteration of the record; 1 where a damaged one has lost them."""
+    count = run.losses.size
+    plan = run.plan
+    if plan is not None:
+        sizes = np.full(count, min(plan.batch_size, plan.samples), np.int64)
+        closing = (np.arange(count) + before + 1) % plan.iterations_per_epoch == 0
+        sizes[closing] = plan.last_batch_size
+        return sizes
+    sizes = np.ones(count, np.int64)
+    assert run.folder is not None
+    kept = read_series(run.folder, "batch_size")
+    if kept is not None:
+        sizes[: kept.size] = kept[:count]
+    return sizes
