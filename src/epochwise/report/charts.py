@@ -92,6 +92,16 @@ def same_name(name: str) -> dict[str, str]:
     return dict.fromkeys(LANGUAGES, shown(name))
 
 
+def script_words() -> dict[str, dict[str, str]]:
+    """Return the few words that the page's script writes itself, in every language."""
+    keys = {name: f"axis.{name}" for name in ("iteration", "epoch", "samples", "seconds")}
+    keys["log"] = "chart.log"
+    return {
+        language: {name: plain(key, language) for name, key in keys.items()}
+        for language in LANGUAGES
+    }
+
+
 def _series(
     style: str,
     colour: str,

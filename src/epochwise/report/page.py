@@ -13,7 +13,7 @@ from functools import cache
 from importlib import metadata, resources
 from typing import Any
 
-from epochwise.report.charts import charts_of
+from epochwise.report.charts import charts_of, script_words
 from epochwise.report.facts import facts_of
 from epochwise.report.ledger import ledger
 from epochwise.report.markup import Child, Html, data_block, element, joined
@@ -69,7 +69,7 @@ def page(story: Story) -> str:
     facts["page.version"] = _version()
     charts = charts_of(story, found, facts)
     main = joined(run_sections(story, found, facts, charts))
-    return _document(story.name, main, {"runs": [{"charts": charts}]})
+    return _document(story.name, main, {"words": script_words(), "runs": [{"charts": charts}]})
 
 
 def _document(title: str, main: Html, data: dict[str, Any], *, live: bool = False) -> str:

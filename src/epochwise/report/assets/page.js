@@ -30,11 +30,7 @@
 
   function named(thing) { return thing.names[root.lang] ?? thing.names.en; }
 
-  const WORDS = {
-    en: { iteration: "iteration", epoch: "epoch", log: "logarithmic" },
-    "zh-CN": { iteration: "迭代", epoch: "轮", log: "对数坐标" },
-  };
-  function word(key) { return WORDS[root.lang][key]; }
+  function word(key) { return data.words[root.lang][key]; }
 
   // Look
 
@@ -154,31 +150,44 @@
     ctx.restore();
   }
 
+  function inView(u, mark) {
+    const x = u.valToPos(mark.x, "x", true);
+    return x >= u.bbox.left - 1 && x <= u.bbox.left + u.bbox.width + 1;
+  }
+
   function drawMarks(u, marks) {
     const { ctx, bbox } = u;
     ctx.save();
-    ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.textBaseline = "top";
-    marks.forEach((mark, i) => {
+    ctx.lineWidth = 1.5 * devicePixelRatio;
+    ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+    for (const mark of marks.filter((one) => inView(u, one))) {
       const x = u.valToPos(mark.x, "x", true);
-      if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) return;
       ctx.strokeStyle = colour(mark.colour);
-      ctx.lineWidth = 1.5 * devicePixelRatio;
-      ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
       ctx.beginPath();
       ctx.moveTo(x, bbox.top);
       ctx.lineTo(x, bbox.top + bbox.height);
       ctx.stroke();
-      const left = x > bbox.left + bbox.width / 2;
-      const gap = 5 * devicePixelRatio;
-      const text = named(mark);
-      const width = ctx.measureText(text).width;
-      const from = left ? x - gap - width : x + gap;
-      const top = bbox.top + gap + i * 16 * devicePixelRatio;
+    }
+    ctx.restore();
+  }
+
+  function drawMarkNames(u, marks) {
+    const { ctx, bbox } = u;
+    const gap = 5 * devicePixelRatio;
+    const line = 16 * devicePixelRatio;
+    ctx.save();
+    ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+    ctx.textBaseline = "top";
+    marks.forEach((mark, i) => {
+      if (!inView(u, mark)) return;
+      const x = u.valToPos(mark.x, "x", true);
+      const width = ctx.measureText(named(mark)).width;
+      const from = x > bbox.left + bbox.width / 2 ? x - gap - width : x + gap;
+      const top = bbox.top + gap + i * line;
       ctx.fillStyle = colour("paper");
-      ctx.fillRect(from - gap / 2, top - gap / 2, width + gap, 16 * devicePixelRatio);
+      ctx.fillRect(from - gap / 2, top - gap / 2, width + gap, line);
       ctx.fillStyle = colour(mark.colour);
-      ctx.fillText(text, from, top);
+      ctx.fillText(named(mark), from, top);
     });
     ctx.restore();
   }
@@ -256,10 +265,13 @@
           axes,
           series: [{}, ...series.map((one) => ({ ...seriesOptions(one), show: !this.hidden.has(one) }))],
           hooks: {
-            drawAxes: perEpoch ? [(u) => drawBorders(u, perEpoch)] : [],
+            drawAxes: [
+              (u) => { if (perEpoch) drawBorders(u, perEpoch); },
+              (u) => drawMarks(u, this.spec.marks),
+            ],
             draw: [
               (u) => series.forEach((one, i) => drawErrors(u, one, i + 1)),
-              (u) => drawMarks(u, this.spec.marks),
+              (u) => drawMarkNames(u, this.spec.marks),
               (u) => drawAxisNames(u, perEpoch),
             ],
             setCursor: [(u) => this.read(u)],
