@@ -24,4 +24,77 @@ VERBS: dict[str, str] = {
     "train": "epochwise.cli.train",
     "resume": "epochwise.cli.resume",
     "runs": "epochwise.cli.runs",
+    "worth": "epochwise.cli.worth",
     "report": "epochwise.cli.report",
+}
+"""The verbs in the order of the help, each with the module that holds its `app`."""
+
+
+class Verbs(TyperGroup):
+    """The verbs of `VERBS`, each imported when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name the verbs in the order of the help."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import one verb; `None` if there is none of that name."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        verb = typer.main.get_command(import_module(VERBS[cmd_name]).app)
+        verb.name = cmd_name
+        return verb
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; a mistake that the user can repair ends in sentences, not a trace."""
+        try:
+            return super().invoke(ctx)
+        except EpochwiseError as error:
+            verb = self.get_command(ctx, ctx.invoked_subcommand or "")
+            options = frozenset(parameter.name for parameter in getattr(verb, "params", ()))
+            console.show_error(error, options)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    cls=Verbs,
+    name="epochwise",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        typer.echo(f"epochwise {metadata.version('epochwise')}")
+    except metadata.PackageNotFoundError:
+        typer.echo("epochwise, from a source tree that is not installed")
+    raise typer.Exit
+
+
+@app.callback()
+def _epochwise(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Train neural networks with epoch, batch and iteration under exact control."""
+    del version
+
+
+def main() -> None:
+    """Run the command line; the entry point of `epochwise`."""
+    app()
