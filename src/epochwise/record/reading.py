@@ -121,3 +121,209 @@ def read_series(path: Path, name: str) -> npt.NDArray[Any] | None:
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
     return None if file is None else np.frombuffer(_cut(file, dtype.itemsize), dtype)
+
+
+def read_tally(path: Path) -> Tally:
+    """Return what the events of a run that goes on add up to, its losses among them.
+
+    Args:
+        path: the run's folder, its record cut to what is done.
+
+    Raises:
+        RunError: see `read_run`.
+    """
+    stored = read_run(path)
+    tally = Tally(losses=stored.run.losses)
+    for row in _whole_rows(RunFolder(path).read(EVENTS_FILE) or b""):
+        tally.on_event(_event(row, stored.header.plan))
+    return tally
+
+
+def find_run(named: str, parent: Path) -> Path:
+    """Return the folder of the run that someone names.
+
+    Args:
+        named: a path, a name in `parent`, or the beginning of just one name there.
+        parent: the folder that runs are kept in.
+
+    Raises:
+        RunError: there is none, or several begin so; the error names those that are near.
+    """
+    for path in (Path(named), parent / named):
+        if (path / HEADER_FILE).is_file():
+            return path
+    names = [path.name for path in run_folders(parent)]
+    beginning = [name for name in names if name.startswith(named)]
+    if len(beginning) == 1:
+        return parent / beginning[0]
+    if beginning:
+        raise RunError(
+            f"{len(beginning)} runs in {parent} begin with {named!r}: {_listed(beginning)}.",
+            f"type more of the name, such as {beginning[0]}.",
+        )
+    near = get_close_matches(named, names, n=3, cutoff=0.5) or names[:3]
+    if not near:
+        raise RunError(
+            f"There is no run {named!r}: {parent} holds none.",
+            "train one with `epochwise train`, or name the folder that holds your runs.",
+        )
+    raise RunError(
+        f"There is no run {named!r} in {parent}; near it are {_listed(near)}.",
+        f"type the name or the path of one, such as {near[0]}.",
+    )
+
+
+def run_folders(parent: Path) -> list[Path]:
+    """Return the folders that hold a run, newest first by name; none if there is no parent.
+
+    Args:
+        parent: the folder that runs are kept in.
+    """
+    if not parent.is_dir():
+        return []
+    found = [path for path in parent.iterdir() if (path / HEADER_FILE).is_file()]
+    return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def _read_header(folder: RunFolder) -> Header:
+    data = folder.read(HEADER_FILE)
+    if data is None:
+        raise RunError(
+            f"{folder.path} is no folder of a run: it has no {HEADER_FILE}.",
+            "name a folder that `epochwise runs` lists.",
+        )
+    try:
+        recorded = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RunError(
+            f"{folder.path / HEADER_FILE} is not JSON ({error}).",
+            "restore the file from a copy, or remove the folder.",
+        ) from error
+    return Header.from_json(recorded)
+
+
+def _whole_rows(data: bytes) -> Iterator[Row]:
+    """Yield the lines that end and are JSON objects, up to the first that is not."""
+    *lines, _cut_off = data.split(b"\n")
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(row, dict):
+            return
+        yield row
+
+
+def _event(row: Row, plan: Plan | None) -> Event:
+    """Return the event that a line tells of; the losses are not in it."""
+    kind = row["event"]
+    position = Position.from_json(row["position"])
+    if kind == "run_begun":
+        epochs = row["epochs"]
+        return RunBegun(
+            plan=plan,
+            epochs=None if epochs is None else _count(epochs),
+            position=position,
+            engine=EngineDescription(**{key: str(row["engine"][key]) for key in _ENGINE_KEYS}),
+        )
+    if kind == "stopped":
+        return Stopped(
+            position=position,
+            reason=StopReason(
+                rule=str(row["reason"]["rule"]), sentence=str(row["reason"]["sentence"])
+            ),
+            updates={str(name): _count(made) for name, made in row["updates"].items()},
+            best=_best(row.get("best")),
+            restored=bool(row.get("restored", False)),
+        )
+    if kind == "checkpoint_committed":
+        return CheckpointCommitted(position=position, name=str(row["name"]))
+    if kind == "checkpoint_failed":
+        return CheckpointFailed(position=position, sentence=str(row["sentence"]))
+    epoch_index = _count(row["epoch_index"])
+    if kind == "epoch_begun":
+        per_epoch = row["iterations_per_epoch"]
+        return EpochBegun(
+            epoch_index=epoch_index,
+            position=position,
+            iterations_per_epoch=None if per_epoch is None else _count(per_epoch),
+        )
+    if kind == "evaluation_begun":
+        return EvaluationBegun(epoch_index=epoch_index, position=position)
+    metrics = numbers(row["metrics"])
+    if kind == "epoch_done":
+        return EpochDone(
+            epoch_index=epoch_index,
+            position=position,
+            metrics=metrics,
+            whole=bool(row["whole"]),
+        )
+    spent = {key: number(row[key]) for key in ("seconds", "compile_seconds")}
+    if kind == "evaluated":
+        samples = row["samples"]
+        return Evaluated(
+            epoch_index=epoch_index,
+            position=position,
+            metrics=metrics,
+            samples=None if samples is None else _count(samples),
+            **spent,
+        )
+    if kind == "iterations_done":
+        rate = row["learning_rate"]
+        return IterationsDone(
+            epoch_index=epoch_index,
+            position=position,
+            losses=(),
+            samples=(),
+            metrics=metrics,
+            learning_rate=None if rate is None else number(rate),
+            epoch_goes_on=bool(row["epoch_goes_on"]),
+            **spent,
+        )
+    raise ValueError(f"{kind!r} is no kind of event")
+
+
+_ENGINE_KEYS = ("engine", "backend", "device", "execution", "reason")
+
+
+def _best(recorded: Mapping[str, Any] | None) -> BestEvaluation | None:
+    """Return the best evaluation that a line tells of."""
+    if recorded is None:
+        return None
+    return BestEvaluation(
+        metric=str(recorded["metric"]),
+        value=number(recorded["value"]),
+        epochs_done=_count(recorded["epochs_done"]),
+        iterations_done=_count(recorded["iterations_done"]),
+    )
+
+
+def _ending(row: Row) -> dict[str, Any]:
+    """Return what the last line tells beside the event, as `Tally.run` takes it."""
+    test, digest = row["test"], row["weights_sha256"]
+    return {
+        "test": None if test is None else numbers(test),
+        "weights_sha256": None if digest is None else str(digest),
+        "seconds": Seconds.from_json(row["seconds"]),
+    }
+
+
+def _count(value: object) -> int:
+    """Return a count that is one.
+
+    Raises:
+        ValueError: it is no integer of 0 or more.
+    """
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _cut(data: bytes, size: int) -> bytes:
+    """Return the items that are whole."""
+    return data[: len(data) - len(data) % size]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
