@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epochwise.errors import RunError
@@ -197,6 +197,7 @@ def test_a_series_cut_at_any_byte_is_read(tmp_path: Path) -> None:
         assert len(read_run(tmp_path / "run").run.losses) == length // 4
 
 
+@settings(deadline=None)
 @given(place=st.integers(0, 10**6), value=st.integers(0, 255))
 def test_a_byte_changed_anywhere_is_no_crash(
     tmp_path_factory: pytest.TempPathFactory, place: int, value: int

@@ -11,6 +11,7 @@ was written is renamed, `.damaged`, and kept for whoever wants to know why.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import warnings
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from epochwise.checkpoint.manifest import FileDigest, Manifest
-from epochwise.errors import EpochwiseError, RunError
+from epochwise.errors import RunError
 from epochwise.position import Position
 from epochwise.record import RunFolder
 from epochwise.record.disk import Chunk
@@ -123,34 +124,26 @@ class Checkpoints:
                 one, is kept as well.
 
         Raises:
-            RunError: it could not be written; no trace of it is left.
+            RunError: it could not be written; no trace of it is left, unless the disk
+                refuses that as well.
         """
         self.remove_leftovers()
         self.folder.sync()
         earlier = self.committed()
         name = _new_name(earlier, state.position)
-        files: dict[str, FileDigest] = {}
-        manifest: list[Manifest] = []
-
-        def content() -> Iterator[tuple[str, Iterable[Chunk]]]:
-            digested = _Digested(encoded(state.arrays, {}))
-            yield STATE_FILE, digested
-            files[STATE_FILE] = digested.digest()
-            manifest.append(
-                Manifest(
-                    position=state.position,
-                    files=files,
-                    memories=state.memories,
-                    fits=fits,
-                    record_lengths=record_lengths,
-                )
+        with self.folder.new_folder(f"{FOLDER}/{name}") as inside:
+            arrays = _Digested(encoded(state.arrays, {}))
+            inside.write(STATE_FILE, arrays)
+            manifest = Manifest(
+                position=state.position,
+                files={STATE_FILE: arrays.digest()},
+                memories=state.memories,
+                fits=fits,
+                record_lengths=record_lengths,
             )
-            yield MANIFEST_FILE, [manifest[0].to_bytes()]
-
-        self.folder.write_folder(f"{FOLDER}/{name}", content())
-        for old in self._superseded([*earlier, name], best):
-            self.folder.remove_folder(f"{FOLDER}/{old}")
-        return Checkpoint(name=name, manifest=manifest[0])
+            inside.write(MANIFEST_FILE, [manifest.to_bytes()])
+        self._remove(self._superseded([*earlier, name], best))
+        return Checkpoint(name=name, manifest=manifest)
 
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint that is what was written; `None` if there is none.
@@ -172,7 +165,7 @@ class Checkpoints:
         for name in reversed(self.committed()):
             try:
                 return self._read(name)
-            except (ValueError, EpochwiseError) as error:
+            except ValueError as error:
                 self._set_aside(name, error)
         return None
 
@@ -199,20 +192,20 @@ class Checkpoints:
     def remove_leftovers(self) -> None:
         """Remove what a process that was killed has left half written or half removed.
 
-        Only the training that holds the run's lock may do so.
+        Only the training that holds the run's lock may do so. What cannot be removed
+        is told of in a warning, and tried again at the next save.
 
         Raises:
-            RunError: something could not be removed.
+            RunError: the folder cannot be read.
         """
-        for name in self.folder.names(FOLDER):
-            if name.endswith(TEMPORARY):
-                self.folder.remove_folder(f"{FOLDER}/{name}")
+        self._remove(n for n in self.folder.names(FOLDER) if n.endswith(TEMPORARY))
 
     def _read(self, name: str) -> tuple[Checkpoint, TrainingState]:
         """Read and verify a checkpoint.
 
         Raises:
             ValueError: it is not what was written.
+            RunError: it cannot be read now, or not by this version.
         """
         manifest = Manifest.from_bytes(self._read_file(name, MANIFEST_FILE))
         if manifest.position.iterations_done != _place(name)[0]:
@@ -226,7 +219,13 @@ class Checkpoints:
         return Checkpoint(name=name, manifest=manifest), state
 
     def _read_file(self, name: str, file: str) -> bytes:
-        data = self.folder.read(f"{FOLDER}/{name}/{file}")
+        try:
+            data = self.folder.read(f"{FOLDER}/{name}/{file}")
+        except RunError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno == errno.EIO:
+                raise ValueError(f"the disk cannot read {file} ({cause.strerror})") from error
+            raise
         if data is None:
             raise ValueError(f"{file} is missing")
         return data
@@ -238,12 +237,24 @@ class Checkpoints:
         while aside in taken:
             copies += 1
             aside = f"{name}{DAMAGED}.{copies}"
-        self.folder.rename_folder(f"{FOLDER}/{name}", f"{FOLDER}/{aside}")
+        try:
+            self.folder.rename_folder(f"{FOLDER}/{name}", f"{FOLDER}/{aside}")
+            kept = f"It was set aside as {aside}"
+        except RunError as refused:
+            kept = f"It could not be set aside ({refused.problems[0].what})"
         warnings.warn(
-            f"The checkpoint {name} in {self.folder.path} is damaged: {error}. It was set "
-            f"aside as {aside}; the one before it is used.",
+            f"The checkpoint {name} in {self.folder.path} is damaged: {error}. {kept}; the "
+            "one before it is used.",
             stacklevel=4,
         )
+
+    def _remove(self, names: Iterable[str]) -> None:
+        """Remove folders; those that the disk refuses to remove only take its space."""
+        for name in names:
+            try:
+                self.folder.remove_folder(f"{FOLDER}/{name}")
+            except RunError as error:
+                warnings.warn(str(error), stacklevel=4)
 
     def _superseded(self, names: list[str], best: Position | None) -> list[str]:
         """Return the checkpoints that are not kept, oldest first."""

@@ -1,7 +1,8 @@
 """The file that says what a checkpoint is: `manifest.json`, written last.
 
 It is one JSON object. Its last member, `sha256`, is the digest of all bytes that stand
-before that member's line, so that a change of any byte of the file is found.
+before that member's line, so that a change of any byte of the file is found. Every
+format ends so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from epochwise.errors import RunError
 from epochwise.position import Position
 from epochwise.record import json_text
 from epochwise.record.jsontext import NOT_FINITE
@@ -89,7 +91,7 @@ class Manifest:
 
         Raises:
             ValueError: it is something else.
-            EpochwiseError: the position in it is none.
+            RunError: it is whole, and of a format that this code does not know.
         """
         text = data[: -len(_last_line(b""))]
         if data != text + _last_line(text):
@@ -97,8 +99,10 @@ class Manifest:
         try:
             content = json.loads(data)
             if content["format"] != FORMAT:
-                raise ValueError(
-                    f"its format is {content['format']}; this Epochwise reads {FORMAT}"
+                raise RunError(
+                    f"The checkpoint has format {content['format']!r}; this Epochwise reads "
+                    f"format {FORMAT}.",
+                    "go on with the Epochwise that wrote it, or a newer one.",
                 )
             return cls(
                 position=Position.from_json(content["position"]),

@@ -1,8 +1,8 @@
 """The operations on files that a run is made of, each one call to the system.
 
 Nothing else in Epochwise changes a run's folder. Whoever wants to see what a full disk,
-a kill or a loss of power does to a run replaces this class: `RunFolder` and all above
-it stand on these operations alone.
+a kill or a loss of power does to a run replaces these methods: `RunFolder` and all above
+it stand on them alone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
+
+from epochwise.errors import RunError
 
 if sys.platform == "win32":
     import msvcrt
@@ -142,6 +146,54 @@ class Disk:
             _unlock(file)
         finally:
             os.close(file)
+
+    # Made of the above.
+
+    def write_some(self, file: int, chunk: Chunk) -> int:
+        """Write the beginning of a piece; return how much, at least 1 [bytes]."""
+        written = self.write(file, chunk)
+        if written == 0:
+            raise OSError(errno.ENOSPC, "The system took nothing of what was to be written")
+        return written
+
+    def write_all(self, file: int, chunk: Chunk) -> None:
+        """Write a piece, in as many calls as the system wants."""
+        left = memoryview(chunk)
+        while left:
+            left = left[self.write_some(file, left) :]
+
+    def write_file(self, path: Path, chunks: Iterable[Chunk]) -> None:
+        """Write a file, empty before, and have its content survive the loss of power."""
+        file = self.create(path)
+        try:
+            for chunk in chunks:
+                self.write_all(file, chunk)
+            self.sync(file)
+        finally:
+            self.close(file)
+
+
+@contextmanager
+def telling(verb: str, path: Path) -> Iterator[None]:
+    """Turn what the system refuses into an error that says what was tried.
+
+    Args:
+        verb: what is being done, such as `write`.
+        path: to what.
+
+    Raises:
+        RunError: in place of an `OSError`; a lock that another has is left as it is.
+    """
+    try:
+        yield
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise RunError(
+            f"Could not {verb} {path}: {error.strerror or error}.",
+            "free space or mend the permissions there, or keep the run elsewhere, such as "
+            'run_dir="my-run".',
+        ) from error
 
 
 if sys.platform == "win32":

@@ -8,29 +8,42 @@ ever extended at its end. All of it is done by the few operations of a `Disk`.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from epochwise.errors import RunError
-from epochwise.record.disk import Chunk, Disk
+from epochwise.record.appending import AppendedFile
+from epochwise.record.disk import Chunk, Disk, telling
 
 TEMPORARY = ".part"
 """Ends the name of a file or a folder that is not complete, or not any more."""
 
-BUFFER_BYTES = 1 << 16
-"""Most that is held back of what is appended to a file [bytes]."""
 
+class NewFolder:
+    """A folder that is being written, under a name that says so.
 
-@dataclass(slots=True)
-class _Extended:
-    """A file that is extended: its descriptor, and what is not written yet."""
+    Args:
+        path: where it is now.
+        disk: does what is done.
+    """
 
-    file: int
-    length: int
-    held: bytearray = field(default_factory=bytearray)
+    def __init__(self, path: Path, disk: Disk) -> None:
+        """Look at a folder that was just made."""
+        self._path = path
+        self._disk = disk
+
+    def write(self, name: str, chunks: Iterable[Chunk]) -> None:
+        """Write a file, and have its content on the disk.
+
+        Args:
+            name: the file, which must not be there yet.
+            chunks: its content, piece by piece.
+
+        Raises:
+            OSError: it could not be written; `RunFolder.new_folder` tells of it.
+        """
+        self._disk.write_file(self._path / name, chunks)
 
 
 class RunFolder:
@@ -59,11 +72,9 @@ class RunFolder:
         """Look at a folder that is there; nothing is read or written yet."""
         self.path = path.absolute()
         self.disk = Disk() if disk is None else disk
-        self._extended: dict[str, _Extended] = {}
-        self._appending = threading.RLock()
-        self._syncing = threading.Lock()
+        self._appended: dict[str, AppendedFile] = {}
         self._lasting: set[Path] = set()
-        """Folders and extended files whose names were synced by this object."""
+        """Folders whose names were synced by this object."""
 
     @classmethod
     def create(cls, path: Path, disk: Disk | None = None) -> RunFolder:
@@ -78,7 +89,7 @@ class RunFolder:
         """
         require_free(path)
         folder = cls(path, disk)
-        with _telling("create", path):
+        with telling("create", path):
             folder._make(folder.path)
         return folder
 
@@ -98,8 +109,9 @@ class RunFolder:
         """
         for attempt in range(1, 1_000_000):
             folder = cls(parent / (name if attempt == 1 else f"{name}-{attempt}"), disk)
-            with _telling("create", folder.path):
-                folder._make(folder.path.parent)
+            with telling("create", folder.path):
+                if not folder.path.parent.is_dir():
+                    folder._make(folder.path.parent)
                 try:
                     folder.disk.make_folder(folder.path)
                 except FileExistsError:
@@ -111,38 +123,32 @@ class RunFolder:
             'name a folder of your own, such as run_dir="my-run".',
         )
 
+    # Files that grow.
+
     def append(self, name: str, data: Chunk) -> None:
         """Extend a file at its end; `flush` hands it to the system.
 
-        What could not be written is held, and tried again with the next.
-
         Args:
             name: the file, made when it is not there.
-            data: what is added.
+            data: what is added; held, and tried again, when it cannot be written.
 
         Raises:
             RunError: it could not be written.
         """
-        with self._appending, _telling("write", self.path / name):
-            extended = self._extended.get(name) or self._extend(name)
-            extended.held += data
-            extended.length += len(data)
-            if len(extended.held) >= BUFFER_BYTES:
-                self._write_held(extended)
+        self._opened(name).append(data)
 
     def length(self, name: str) -> int:
-        """Return how much a file that is extended holds, not yet flushed parts too [bytes].
+        """Return how much a file holds, with what is appended and not flushed [bytes].
 
         Args:
             name: the file; one that is not there holds 0.
 
         Raises:
-            RunError: it is there and cannot be opened.
+            RunError: it is there and cannot be looked at.
         """
-        with self._appending:
-            if name in self._extended:
-                return self._extended[name].length
-        with _telling("read", self.path / name):
+        if name in self._appended:
+            return self._appended[name].length
+        with telling("read", self.path / name):
             try:
                 return (self.path / name).stat().st_size
             except (FileNotFoundError, NotADirectoryError):
@@ -154,10 +160,8 @@ class RunFolder:
         Raises:
             RunError: it could not be written.
         """
-        with self._appending:
-            for name, extended in self._extended.items():
-                with _telling("write", self.path / name):
-                    self._write_held(extended)
+        for file in list(self._appended.values()):
+            file.flush()
 
     def sync(self) -> None:
         """Have all that was appended on the disk: it survives the loss of power.
@@ -165,18 +169,11 @@ class RunFolder:
         Raises:
             RunError: it could not be written.
         """
-        with self._syncing:
-            self.flush()
-            with self._appending:
-                files = {name: extended.file for name, extended in self._extended.items()}
-            for name, file in files.items():
-                path = self.path / name
-                with _telling("write", path):
-                    self.disk.sync(file)
-                    self._make_lasting(path)
+        for file in list(self._appended.values()):
+            file.sync()
 
     def truncate(self, name: str, size: int) -> None:
-        """Cut a file that is extended to a size, for good.
+        """Cut a file to a size, and go on appending there.
 
         Args:
             name: the file.
@@ -185,20 +182,18 @@ class RunFolder:
         Raises:
             RunError: it is shorter, or could not be cut.
         """
-        path = self.path / name
-        with self._appending, _telling("write", path):
-            extended = self._extended.get(name) or self._extend(name)
-            self._write_held(extended)
-            if extended.length < size:
-                raise RunError(
-                    f"{path} holds {extended.length:,} bytes, and {size:,} of it belong to "
-                    "what was saved.",
-                    "restore the file from a copy, or start the run again.",
-                )
-            if extended.length > size:
-                self.disk.truncate(extended.file, size)
-                extended.length = size
-                self.disk.sync(extended.file)
+        self._opened(name).truncate(size)
+
+    def close(self) -> None:
+        """Close the files that were extended. A second call does nothing.
+
+        Raises:
+            RunError: the last of what was appended could not be written.
+        """
+        while self._appended:
+            self._appended.popitem()[1].close()
+
+    # Files and folders that are there whole or not at all.
 
     def write(self, name: str, chunks: Iterable[Chunk]) -> None:
         """Put a whole file in place, complete or not at all, also when power is lost.
@@ -212,10 +207,10 @@ class RunFolder:
         """
         path = self.path / name
         temporary = path.with_name(path.name + TEMPORARY)
-        with _telling("write", path):
+        with telling("write", path):
             self._make(path.parent)
             try:
-                self._write_file(temporary, chunks)
+                self.disk.write_file(temporary, chunks)
                 self.disk.rename(temporary, path)
             except BaseException:
                 with suppress(OSError):
@@ -223,32 +218,36 @@ class RunFolder:
                 raise
             self.disk.sync_folder(path.parent)
 
-    def write_folder(self, name: str, files: Iterable[tuple[str, Iterable[Chunk]]]) -> None:
+    @contextmanager
+    def new_folder(self, name: str) -> Iterator[NewFolder]:
         """Put a whole folder in place, complete or not at all, also when power is lost.
+
+        Its files are written in a `with` block; an exception in it leaves no folder.
 
         Args:
             name: the folder, which must not be there yet.
-            files: name and content of each file in it, one after the other.
 
         Raises:
-            RunError: it could not be written; nothing of it is there.
+            RunError: it could not be written; nothing of it is there, unless the disk
+                refuses that as well.
         """
         path = self.path / name
         temporary = path.with_name(path.name + TEMPORARY)
-        with _telling("write", path):
+        in_place = False
+        with telling("write", path):
             self._make(path.parent)
             self._remove_tree(temporary)
             try:
                 self.disk.make_folder(temporary)
-                for file, chunks in files:
-                    self._write_file(temporary / file, chunks)
+                yield NewFolder(temporary, self.disk)
                 self.disk.sync_folder(temporary)
                 self.disk.rename(temporary, path)
+                in_place = True
                 self.disk.sync_folder(path.parent)
             except BaseException:
                 with suppress(OSError):
-                    self.disk.rename(path, temporary)
-                with suppress(OSError):
+                    if in_place:
+                        self.disk.rename(path, temporary)
                     self._remove_tree(temporary)
                 raise
 
@@ -262,7 +261,7 @@ class RunFolder:
         Raises:
             RunError: that cannot be done.
         """
-        with _telling("rename", self.path / old):
+        with telling("rename", self.path / old):
             self.disk.rename(self.path / old, self.path / new)
             self.disk.sync_folder((self.path / new).parent)
 
@@ -276,15 +275,15 @@ class RunFolder:
             RunError: that cannot be done.
         """
         path = self.path / name
-        with _telling("remove", path):
-            if path.name.endswith(TEMPORARY):
+        with telling("remove", path):
+            if not path.name.endswith(TEMPORARY):
+                whole, path = path, path.with_name(path.name + TEMPORARY)
                 self._remove_tree(path)
-                return
-            temporary = path.with_name(path.name + TEMPORARY)
-            self._remove_tree(temporary)
-            self.disk.rename(path, temporary)
-            self.disk.sync_folder(path.parent)
-            self._remove_tree(temporary)
+                self.disk.rename(whole, path)
+                self.disk.sync_folder(path.parent)
+            self._remove_tree(path)
+
+    # What is there.
 
     def read(self, name: str) -> bytes | None:
         """Return all that a file holds; `None` when it is not there.
@@ -293,7 +292,7 @@ class RunFolder:
             RunError: it is there and cannot be read.
         """
         path = self.path / name
-        with _telling("read", path):
+        with telling("read", path):
             try:
                 return self.disk.read(path)
             except (FileNotFoundError, NotADirectoryError):
@@ -306,11 +305,13 @@ class RunFolder:
             RunError: it is there and cannot be read.
         """
         path = self.path / name
-        with _telling("read", path):
+        with telling("read", path):
             try:
                 return sorted(self.disk.names(path))
             except (FileNotFoundError, NotADirectoryError):
                 return []
+
+    # A file that one process at a time has.
 
     def lock(self, name: str, content: bytes) -> int | None:
         """Lock a file for this process alone, and write into it; see `Disk.lock`.
@@ -326,13 +327,13 @@ class RunFolder:
             BlockingIOError: another has locked it.
             RunError: it cannot be opened or written.
         """
-        with _telling("lock", self.path / name):
+        with telling("lock", self.path / name):
             file = self.disk.lock(self.path / name)
             if file is None:
                 return None
             try:
                 self.disk.truncate(file, 0)
-                self._write_all(file, content)
+                self.disk.write_all(file, content)
             except OSError:
                 self.unlock(file)
                 raise
@@ -345,54 +346,11 @@ class RunFolder:
         with suppress(OSError):
             self.disk.unlock(file)
 
-    def close(self) -> None:
-        """Close the files that were extended. A second call does nothing.
-
-        Raises:
-            RunError: the last of what was appended could not be written.
-        """
-        with self._syncing, self._appending:
-            while self._extended:
-                name, extended = self._extended.popitem()
-                with _telling("write", self.path / name):
-                    try:
-                        self._write_held(extended)
-                    finally:
-                        self.disk.close(extended.file)
-
-    def _extend(self, name: str) -> _Extended:
-        path = self.path / name
-        self._make(path.parent)
-        file = self.disk.extend(path)
-        try:
-            extended = _Extended(file, self.disk.size(file))
-        except OSError:
-            self.disk.close(file)
-            raise
-        self._extended[name] = extended
-        return extended
-
-    def _write_held(self, extended: _Extended) -> None:
-        """Write what is held; what the system does not take stays held."""
-        while extended.held:
-            written = self.disk.write(extended.file, bytes(extended.held))
-            del extended.held[:written]
-
-    def _write_file(self, path: Path, chunks: Iterable[Chunk]) -> None:
-        """Write a new file and have its content on the disk."""
-        file = self.disk.create(path)
-        try:
-            for chunk in chunks:
-                self._write_all(file, chunk)
-            self.disk.sync(file)
-        finally:
-            self.disk.close(file)
-
-    def _write_all(self, file: int, chunk: Chunk) -> None:
-        """Write a piece, in as many calls as the system wants."""
-        left = memoryview(chunk)
-        while left:
-            left = left[self.disk.write(file, left) :]
+    def _opened(self, name: str) -> AppendedFile:
+        """Return a file that can be extended."""
+        if name not in self._appended:
+            self._appended[name] = AppendedFile(self.path / name, self.disk, self._make)
+        return self._appended[name]
 
     def _make(self, path: Path) -> None:
         """Make a folder of the run, with its parents, to last; once for each."""
@@ -406,20 +364,18 @@ class RunFolder:
             self.disk.sync_folder(path.parent)
         self._lasting.add(path)
 
-    def _make_lasting(self, path: Path) -> None:
-        """Have the name of a file that is extended on the disk; once for each."""
-        if path not in self._lasting:
-            self.disk.sync_folder(path.parent)
-            self._lasting.add(path)
-
     def _remove_tree(self, path: Path) -> None:
-        """Remove a folder of files, if it is there."""
+        """Remove a folder and all in it, if it is there."""
         try:
             names = self.disk.names(path)
         except FileNotFoundError:
             return
         for name in names:
-            self.disk.remove(path / name)
+            inside = path / name
+            if inside.is_dir() and not inside.is_symlink():
+                self._remove_tree(inside)
+            else:
+                self.disk.remove(inside)
         self.disk.remove_folder(path)
 
 
@@ -433,7 +389,7 @@ def require_free(path: Path) -> None:
         RunError: it is a file, or a folder that holds something.
     """
     if path.is_dir():
-        with _telling("read", path):
+        with telling("read", path):
             first = next(path.iterdir(), None)
         if first is not None:
             raise RunError(
@@ -464,18 +420,3 @@ def _require_writable(path: Path) -> None:
             f"{path} cannot be made: {above} does not allow writing.",
             'name a folder of your own, such as run_dir="my-run".',
         )
-
-
-@contextmanager
-def _telling(verb: str, path: Path) -> Iterator[None]:
-    """Turn what the system refuses into an error that says what was tried."""
-    try:
-        yield
-    except BlockingIOError:  # a lock that another has
-        raise
-    except OSError as error:
-        raise RunError(
-            f"Could not {verb} {path}: {error.strerror or error}.",
-            "free space or mend the permissions there, or keep the run elsewhere, such as "
-            'run_dir="my-run".',
-        ) from error
