@@ -24,7 +24,7 @@ class AppendedFile:
     Args:
         path: where it is.
         disk: does what is done.
-        make_folder: makes the folder that it is in, if that is not there.
+        prepare_folder: called with the folder that it is in, before it is opened.
 
     Raises:
         RunError: it cannot be opened or written, in every method.
@@ -32,24 +32,25 @@ class AppendedFile:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "events.jsonl"
-        >>> file = AppendedFile(path, Disk(), make_folder=lambda path: None)
+        >>> file = AppendedFile(path, Disk(), prepare_folder=lambda path: None)
         >>> file.append(b"one\n")
         >>> file.length
         4
         >>> file.close()
     """
 
-    def __init__(self, path: Path, disk: Disk, make_folder: Callable[[Path], None]) -> None:
+    def __init__(
+        self, path: Path, disk: Disk, *, prepare_folder: Callable[[Path], None]
+    ) -> None:
         """Open nothing yet."""
         self._path = path
         self._disk = disk
-        self._make_folder = make_folder
+        self._prepare_folder = prepare_folder
         self._file: int | None = None
         self._written = 0
         self._held = bytearray()
         self._synced = 0
-        """How much of its beginning is known to survive the loss of power [bytes]."""
-        self._name_synced = False
+        """How much of its beginning is never written anew [bytes]."""
         self._appending = threading.Lock()
         self._syncing = threading.Lock()
 
@@ -78,7 +79,7 @@ class AppendedFile:
             self._write_held()
 
     def sync(self) -> None:
-        """Have it, and its name, on the disk: it survives the loss of power.
+        """Have it on the disk: where its name is there, it survives the loss of power.
 
         A system that failed to sync may call the next sync a success without having
         written what it failed to write. So what was not synced is written anew.
@@ -91,16 +92,14 @@ class AppendedFile:
             with self._appending:
                 self._write_held()
                 file, written = self._opened(), self._written
-            if written == self._synced and self._name_synced:
+            if written == self._synced:
                 return
             try:
                 self._disk.sync(file)
-                if not self._name_synced:
-                    self._disk.sync_folder(self._path.parent)
             except OSError:
                 self._write_anew()
                 raise
-            self._synced, self._name_synced = written, True
+            self._synced = written
 
     def truncate(self, size: int) -> None:
         """Cut it to a size.
@@ -139,10 +138,10 @@ class AppendedFile:
     def _opened(self) -> int:
         """Return its descriptor."""
         if self._file is None:
-            self._make_folder(self._path.parent)
+            self._prepare_folder(self._path.parent)
             file = self._disk.extend(self._path)
             try:
-                self._written = self._disk.size(file)
+                self._written = self._synced = self._disk.size(file)
             except OSError:
                 self._disk.close(file)
                 raise

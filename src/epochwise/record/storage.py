@@ -73,8 +73,12 @@ class RunFolder:
         self.path = path.absolute()
         self.disk = Disk() if disk is None else disk
         self._appended: dict[str, AppendedFile] = {}
-        self._lasting: set[Path] = set()
-        """Folders whose names were synced by this object."""
+        self._there: set[Path] = set()
+        """Folders that need not be made."""
+        self._used: set[Path] = set()
+        """Folders whose names have to last."""
+        self._synced: set[Path] = set()
+        """Those of them whose names do, as far as is known."""
 
     @classmethod
     def create(cls, path: Path, disk: Disk | None = None) -> RunFolder:
@@ -91,6 +95,7 @@ class RunFolder:
         folder = cls(path, disk)
         with telling("create", path):
             folder._make(folder.path)
+            folder._sync_names()
         return folder
 
     @classmethod
@@ -107,16 +112,18 @@ class RunFolder:
         Raises:
             RunError: it cannot be made.
         """
+        parent = parent.absolute()
         for attempt in range(1, 1_000_000):
             folder = cls(parent / (name if attempt == 1 else f"{name}-{attempt}"), disk)
             with telling("create", folder.path):
-                if not folder.path.parent.is_dir():
-                    folder._make(folder.path.parent)
+                if not parent.is_dir():
+                    folder._make(parent)
                 try:
                     folder.disk.make_folder(folder.path)
                 except FileExistsError:
                     continue
-                folder.disk.sync_folder(folder.path.parent)
+                folder._named_in(parent)
+                folder._sync_names()
             return folder
         raise RunError(
             f"{parent} holds a million runs named {name}.",
@@ -171,6 +178,8 @@ class RunFolder:
         """
         for file in list(self._appended.values()):
             file.sync()
+        with telling("write", self.path):
+            self._sync_names()
 
     def truncate(self, name: str, size: int) -> None:
         """Cut a file to a size, and go on appending there.
@@ -216,7 +225,8 @@ class RunFolder:
                 with suppress(OSError):
                     self.disk.remove(temporary)
                 raise
-            self.disk.sync_folder(path.parent)
+            self._named_in(path.parent)
+            self._sync_names()
 
     @contextmanager
     def new_folder(self, name: str) -> Iterator[NewFolder]:
@@ -243,7 +253,8 @@ class RunFolder:
                 self.disk.sync_folder(temporary)
                 self.disk.rename(temporary, path)
                 in_place = True
-                self.disk.sync_folder(path.parent)
+                self._named_in(path.parent)
+                self._sync_names()
             except BaseException:
                 with suppress(OSError):
                     if in_place:
@@ -349,20 +360,45 @@ class RunFolder:
     def _opened(self, name: str) -> AppendedFile:
         """Return a file that can be extended."""
         if name not in self._appended:
-            self._appended[name] = AppendedFile(self.path / name, self.disk, self._make)
+            self._appended[name] = AppendedFile(
+                self.path / name, self.disk, prepare_folder=self._prepare
+            )
         return self._appended[name]
 
+    def _prepare(self, path: Path) -> None:
+        """Make ready a folder in which a file will be made."""
+        self._make(path)
+        self._named_in(path)
+
     def _make(self, path: Path) -> None:
-        """Make a folder of the run, with its parents, to last; once for each."""
-        if path in self._lasting:
+        """Make a folder, with its parents, unless it is there."""
+        if path in self._there:
             return
         if path != self.path or not path.is_dir():
             if not path.parent.is_dir():
                 self._make(path.parent)
-            with suppress(FileExistsError):
+            try:
                 self.disk.make_folder(path)
-            self.disk.sync_folder(path.parent)
-        self._lasting.add(path)
+                self._named_in(path.parent)
+            except FileExistsError:  # perhaps made by a process that was killed
+                self._used.add(path.parent)
+        self._there.add(path)
+
+    def _named_in(self, path: Path) -> None:
+        """Note that a name was made in a folder, or will be."""
+        self._used.add(path)
+        self._synced.discard(path)
+
+    def _sync_names(self) -> None:
+        """Have the names in the folders that are used on the disk."""
+        for folder in list(self._used):
+            if folder not in self._synced:
+                self._synced.add(folder)  # first: a name may be made meanwhile
+                try:
+                    self.disk.sync_folder(folder)
+                except OSError:
+                    self._synced.discard(folder)
+                    raise
 
     def _remove_tree(self, path: Path) -> None:
         """Remove a folder and all in it, if it is there."""
