@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from epochwise.report.ledger import Ledger
+from epochwise.choosing.worth import Ledger
+from epochwise.report.ledger import first_gain
 from epochwise.report.phrases import Facts
 from epochwise.report.story import Story
 
@@ -26,7 +27,7 @@ def answers(story: Story, ledger: Ledger | None, facts: Facts) -> list[Answer]:
 
     Args:
         story: the run.
-        ledger: its ledger; `None` where nothing was evaluated.
+        ledger: what its epochs were worth; `None` where nothing tells it.
         facts: what the sentences may state.
     """
     return [
@@ -34,7 +35,7 @@ def answers(story: Story, ledger: Ledger | None, facts: Facts) -> list[Answer]:
         Answer(question="updated", sentences=_updated(facts)),
         Answer(question="several", sentences=_several(story, facts)),
         Answer(question="one", sentences=_one(story, ledger, facts)),
-        Answer(question="stop", sentences=_stop(ledger, facts)),
+        Answer(question="stop", sentences=_stop(story, ledger, facts)),
         Answer(question="batch", sentences=_batch(facts)),
     ]
 
@@ -72,36 +73,41 @@ def _several(story: Story, facts: Facts) -> list[str]:
         return [*found, "several.single"]
     if "first.share" in facts:
         found.append("several.share")
-    if "first.value" in facts and "best.epoch" in facts and facts["best.epoch"] != 1:
+    if facts.get("top.gain"):
         found.append("several.gain")
     return found
 
 
 def _one(story: Story, ledger: Ledger | None, facts: Facts) -> list[str]:
+    """Whether one epoch would have done: by the accuracy, then by the ledger."""
     if len(story.passes) < 2:
         return ["one.single"]
     if ledger is None:
-        return ["one.no_validation"]
-    first = ledger.of_epoch(1)
-    if first is None or "best.gain" not in facts:
-        return ["one.no_first"]
-    if first == ledger.best:
-        return ["one.first_best"]
-    gain = ledger.gain(first, ledger.best)
-    if gain.errors is None:
-        return ["one.no_error"]
-    return ["one.no" if gain.is_significant else "one.yes"]
+        return ["one.not_finite" if story.run.evaluations else "one.no_validation"]
+    if ledger.one_epoch_is_enough:
+        return ["one.yes"]
+    gain = first_gain(ledger)
+    if gain is not None and gain.is_significant:
+        return ["one.no"]
+    if ledger.one_epoch_is_enough is None:
+        return ["one.too_few"]
+    return ["one.no_loss"]
 
 
-def _stop(ledger: Ledger | None, facts: Facts) -> list[str]:
+def _stop(story: Story, ledger: Ledger | None, facts: Facts) -> list[str]:
     if ledger is None:
-        return ["stop.no_validation"]
-    if ledger.best.epoch is None:
-        found = ["stop.inside"]
+        return ["stop.not_finite" if story.run.evaluations else "stop.no_validation"]
+    found = ["stop.best" if "best.epoch" in facts else "stop.best_inside"]
+    if ledger.enough_index is None:
+        found.append("stop.too_few")
+    elif ledger.enough_index == len(ledger.entries) - 1:
+        found.append("stop.still_gaining")
     else:
-        found = ["stop.earlier" if facts["best.epochs_after"] else "stop.later"]
-    if ledger.best.error is not None and ledger.enough != ledger.best:
-        found.append("stop.enough_inside" if ledger.enough.epoch is None else "stop.enough")
+        found.append("stop.enough" if "enough.epoch" in facts else "stop.enough_inside")
+    if ledger.over_fitting_index is not None:
+        found.append("stop.turned" if "turned.epoch" in facts else "stop.turned_inside")
+    if ledger.more:
+        found.append("stop.more")
     return found
 
 

@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from epochwise.choosing.worth import Ledger
 from epochwise.report.facts import smoothing_window
-from epochwise.report.ledger import Ledger, standard_error
+from epochwise.report.ledger import metric_names, share_errors
 from epochwise.report.markup import shown
 from epochwise.report.phrases import Facts, plain
 from epochwise.report.story import Story
@@ -43,7 +44,7 @@ def charts_of(story: Story, ledger: Ledger | None, facts: Facts) -> list[Chart]:
 
     Args:
         story: the run.
-        ledger: its ledger; `None` where nothing was evaluated.
+        ledger: what its epochs were worth; `None` where nothing tells it.
         facts: what the names of series may state.
     """
     marks = _marks(story, ledger)
@@ -58,12 +59,9 @@ def charts_of(story: Story, ledger: Ledger | None, facts: Facts) -> list[Chart]:
 
 def other_metrics(story: Story) -> list[str]:
     """Return the metrics beside the loss, in the order in which they first appear."""
-    found: dict[str, None] = {}
     measured = [one.metrics for one in story.passes[:1]]
-    measured += [seen.metrics for seen in story.evaluations[:1]]
-    for metrics in measured:
-        found |= dict.fromkeys(metrics)
-    return [name for name in found if name != "loss"]
+    measured += [seen.metrics for seen in story.run.evaluations[:1]]
+    return [name for name in metric_names(measured) if name != "loss"]
 
 
 def points(values: npt.NDArray[Any] | Iterable[float]) -> list[float | int | None]:
@@ -172,21 +170,15 @@ def _epoch_series(story: Story, name: str) -> list[dict[str, Any]]:
         if x[0] == x[1]:
             x, y = x[1:], y[1:]
         found.append(_series("steps", "mean", names("series.train"), x, y))
-    looks = [seen for seen in story.evaluations if name in seen.metrics]
+    looks = [seen for seen in story.run.evaluations if name in seen.metrics]
     if looks:
         values = np.array([seen.metrics[name] for seen in looks])
         kept = thin(values, LINE_POINTS)
         few = [looks[place] for place in kept]
-        found.append(
-            _series(
-                "points",
-                "validation",
-                names("series.validation"),
-                [seen.iterations_done for seen in few],
-                values[kept],
-                [standard_error(name, seen.metrics[name], seen.samples) for seen in few],
-            )
-        )
+        x = [seen.position.iterations_done for seen in few]
+        validation = names("series.validation")
+        errors = share_errors(name, few)
+        found.append(_series("points", "validation", validation, x, values[kept], errors))
     test = story.run.test or {}
     if name in test:
         done = story.run.position.iterations_done
@@ -216,7 +208,7 @@ def _speed_chart(story: Story) -> Chart:
 
 def _marks(story: Story, ledger: Ledger | None) -> list[dict[str, Any]]:
     """Where the best moment was, and from where the weights were kept."""
-    best = None if ledger is None else ledger.best.iterations_done
+    best = None if ledger is None else ledger.entries[ledger.best_index].iterations_done
     kept = None if story.run.stop is None else story.run.position.iterations_done
     if best is not None and best == kept:
         return [_mark("best_and_chosen", "best", best)]

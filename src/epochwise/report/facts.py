@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from epochwise.choosing.curve import proportion_error
+from epochwise.choosing.worth import Entry, Ledger, accuracy_of
 from epochwise.plan import Plan
-from epochwise.report.ledger import Judged, Ledger
+from epochwise.report.ledger import best_accuracy, first_gain
 from epochwise.report.phrases import Fact
 from epochwise.report.story import Pass, Story
 
@@ -27,7 +29,7 @@ def facts_of(story: Story, ledger: Ledger | None) -> dict[str, Fact]:
 
     Args:
         story: the run.
-        ledger: its ledger; `None` where nothing was evaluated.
+        ledger: what its epochs were worth; `None` where nothing tells it.
     """
     facts = _header_facts(story) | _done_facts(story) | _loss_facts(story) | _speed_facts(story)
     if story.run.plan is not None:
@@ -139,35 +141,63 @@ def _speed_facts(story: Story) -> dict[str, Fact]:
 
 
 def _ledger_facts(story: Story, ledger: Ledger) -> dict[str, Fact]:
-    best = ledger.best
-    facts: dict[str, Fact] = {"judged.metric": ledger.metric}
-    facts |= _judged_facts("best", best) | _judged_facts("enough", ledger.enough)
-    after = [one for one in story.passes if one.first_iteration > best.iterations_done]
-    facts["best.epochs_after"] = len(after)
-    facts["best.seconds_after"] = sum(one.seconds for one in after)
-    first = ledger.of_epoch(1)
-    if first is None or not math.isfinite(first.value):
-        return facts
-    facts |= _judged_facts("first", first)
-    gain = ledger.gain(first, best)
-    facts["best.gain"] = gain.value
-    if gain.errors is not None:
-        facts["best.gain_errors"] = gain.errors
-    if first.value:
-        facts["best.relative"] = gain.value / abs(first.value)
+    """What the questions about epochs are answered with."""
+    entries = ledger.entries
+    facts: dict[str, Fact] = {"last.val_loss": entries[-1].loss}
+    moments = {"best": entries[ledger.best_index]}
+    if ledger.enough_index is not None:
+        moments["enough"] = entries[ledger.enough_index]
+    if ledger.over_fitting_index is not None:
+        moments["turned"] = entries[ledger.over_fitting_index]
+    for name, entry in moments.items():
+        facts |= _moment_facts(name, entry)
+        after = [one for one in story.passes if one.first_iteration > entry.iterations_done]
+        facts[f"{name}.epochs_after"] = len(after)
+        facts[f"{name}.seconds_after"] = sum(one.seconds for one in after)
+    gain, best = first_gain(ledger), best_accuracy(ledger)
+    if gain is not None and best is not None:
+        first = next(entry for entry in entries if entry.epochs_done == 1)
+        facts |= _accuracy_facts(ledger, "first", first) | _accuracy_facts(ledger, "top", best)
+        facts |= {"top.gain": gain.value, "top.metric": accuracy_name(story)}
+        if gain.error:
+            facts["top.gain_errors"] = gain.value / gain.error
+    for more in ledger.more:
+        facts["more.epochs"] = more.epochs
+        facts["more.loss"], facts["more.low"], facts["more.high"] = (
+            more.loss,
+            more.low,
+            more.high,
+        )
     return facts
 
 
-def _judged_facts(name: str, judged: Judged) -> dict[str, Fact]:
+def _moment_facts(name: str, entry: Entry) -> dict[str, Fact]:
+    """Where something happened: after which epoch if one ended there, and its loss."""
     facts: dict[str, Fact] = {
-        f"{name}.value": judged.value,
-        f"{name}.iterations": judged.iterations_done,
+        f"{name}.iterations": entry.iterations_done,
+        f"{name}.val_loss": entry.loss,
     }
-    if judged.epoch is not None:
-        facts[f"{name}.epoch"] = judged.epoch
-    if judged.error is not None:
-        facts[f"{name}.error"] = judged.error
+    if entry.epochs_done is not None and entry.epochs_done.denominator == 1:
+        facts[f"{name}.epoch"] = entry.epochs_done.numerator
     return facts
+
+
+def _accuracy_facts(ledger: Ledger, name: str, entry: Entry) -> dict[str, Fact]:
+    assert entry.accuracy is not None
+    facts: dict[str, Fact] = {f"{name}.accuracy": entry.accuracy}
+    if ledger.validation_samples:
+        error = proportion_error(entry.accuracy, ledger.validation_samples)
+        facts[f"{name}.error"] = error
+    return facts
+
+
+def accuracy_name(story: Story) -> str:
+    """Return what the accuracy that the ledger tells is called, `val_` before it."""
+    for seen in story.run.evaluations:
+        for name, value in seen.metrics.items():
+            if value == accuracy_of(seen.metrics):
+                return f"val_{name}"
+    return "val_accuracy"
 
 
 def _losses_of(story: Story, one: Pass) -> np.ndarray[Any, np.dtype[np.float64]]:

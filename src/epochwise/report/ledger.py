@@ -1,181 +1,128 @@
-"""What each epoch added, as far as a record tells it.
-
-The epochs are judged by one metric of the validation part: the accuracy where there is
-one, because its standard error √(p(1−p)/n) follows from the record, else the loss.
-"""
+"""The ledger of epochs as the page shows it: `choosing.worth` beside the training losses."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
-from epochwise.report.story import Evaluation, Story
-
-SIGNIFICANT = 2.0
-"""A gain counts when it is larger than so many of its standard errors."""
+from epochwise.choosing.curve import proportion_error
+from epochwise.choosing.worth import Entry, Gain, Ledger, accuracy_of, worth
+from epochwise.errors import RunError
+from epochwise.record import Evaluation, Run
+from epochwise.report.story import Pass, Story
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """A value of the judging metric.
+class Line:
+    """One line: the end of an epoch, or a look at the validation part inside one.
 
     Args:
-        iterations_done: weight updates made before it was measured [iterations].
-        epoch: the one-based number of the epoch that it closes; `None` for a look inside
-            an epoch.
-        value: of the metric.
-        error: its standard error; `None` where the record does not tell it.
+        iterations_done: weight updates made before it [iterations].
+        epochs_done: passes over the data before it [epochs]; `None` where the length of
+            an epoch is not known.
+        closes: the epoch that ends here; `None` inside one.
+        entry: what the validation said; `None` where nothing was evaluated.
+        accuracy_error: standard error of the entry's accuracy; `None` without one.
     """
 
     iterations_done: int
-    epoch: int | None
-    value: float
-    error: float | None
+    epochs_done: Fraction | None
+    closes: Pass | None
+    entry: Entry | None
+    accuracy_error: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gain:
-    """How much better one value is than another.
-
-    Args:
-        value: positive for better, in the metric's unit.
-        error: its standard error; `None` where the record does not tell it.
-    """
-
-    value: float
-    error: float | None
-
-    @property
-    def errors(self) -> float | None:
-        """The gain in standard errors; `None` where that cannot be told."""
-        return self.value / self.error if self.error else None
-
-    @property
-    def is_significant(self) -> bool:
-        """Whether it is larger than `SIGNIFICANT` of its standard errors."""
-        return self.errors is not None and self.errors > SIGNIFICANT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """All values of the judging metric, and what follows from them.
+def worth_of(run: Run) -> Ledger | None:
+    """Return what each epoch of a run was worth; `None` where nothing tells it.
 
     Args:
-        metric: its name, `val_accuracy` or `val_loss`.
-        higher_is_better: which way it improves.
-        values: one an evaluation, in order; at least one, and one of them finite.
-        best: the first of the best ones.
-        enough: the first that is within one standard error of the best; the best where
-            the errors are not known.
+        run: may have no evaluations, or evaluations that are not finite.
     """
-
-    metric: str
-    higher_is_better: bool
-    values: Sequence[Judged]
-    best: Judged
-    enough: Judged
-
-    def of_epoch(self, number: int) -> Judged | None:
-        """Return the value that closes an epoch; `None` where there is none.
-
-        Args:
-            number: of the epoch, one-based.
-        """
-        return next((judged for judged in self.values if judged.epoch == number), None)
-
-    def gain(self, before: Judged, after: Judged) -> Gain:
-        """Return how much better one value is than another, with its standard error.
-
-        Both were measured on the same samples and are taken as independent, which makes
-        the error too large rather than too small.
-
-        Args:
-            before: what it is compared with.
-            after: the value that may be better.
-        """
-        difference = after.value - before.value
-        error = None
-        if before.error is not None and after.error is not None:
-            error = math.hypot(before.error, after.error)
-        return Gain(value=difference if self.higher_is_better else -difference, error=error)
-
-
-def standard_error(metric: str, value: float, samples: int | None) -> float | None:
-    """Return the standard error of a metric that is a share of samples.
-
-    Args:
-        metric: its name; only accuracies are shares that the name makes certain.
-        value: p, in [0, 1].
-        samples: n, how many samples it was measured on [samples].
-
-    Returns:
-        √(p(1−p)/n); `None` where the metric is no share or n is not known.
-
-    Example:
-        >>> standard_error("accuracy", 0.9, 100)
-        0.03
-        >>> standard_error("loss", 0.9, 100) is None
-        True
-    """
-    if not samples or not is_accuracy(metric) or not 0 <= value <= 1:
+    try:
+        return worth(run)
+    except RunError:
         return None
-    return round(math.sqrt(value * (1 - value) / samples), 12)
 
 
-def is_accuracy(metric: str) -> bool:
-    """Tell whether a metric is a share of right answers.
-
-    Example:
-        >>> is_accuracy("sparse_categorical_accuracy"), is_accuracy("loss")
-        (True, False)
-    """
-    return "accuracy" in metric or metric == "acc"
-
-
-def ledger(story: Story) -> Ledger | None:
-    """Return the ledger of a run; `None` where nothing finite was ever evaluated.
+def lines(story: Story, ledger: Ledger | None) -> list[Line]:
+    """Return the lines of the ledger in order of time.
 
     Args:
         story: the run.
+        ledger: what its epochs were worth; `None` where nothing tells it.
     """
-    name = _judging_metric(story.evaluations)
-    if name is None:
-        return None
-    closed = {one.last_iteration: one.number for one in story.passes if one.whole}
-    values = [
-        Judged(
-            iterations_done=seen.iterations_done,
-            epoch=closed.get(seen.iterations_done),
-            value=seen.metrics[name],
-            error=standard_error(name, seen.metrics[name], seen.samples),
+    closed = {one.last_iteration: one for one in story.passes}
+    entries = {} if ledger is None else {one.iterations_done: one for one in ledger.entries}
+    seen = {one.position.iterations_done: one for one in story.run.evaluations}
+    per_epoch = story.run.iterations_per_epoch
+    return [
+        Line(
+            iterations_done=done,
+            epochs_done=None if per_epoch is None else Fraction(done, per_epoch),
+            closes=closed.get(done),
+            entry=entries.get(done),
+            accuracy_error=accuracy_error(seen[done]) if done in entries else None,
         )
-        for seen in story.evaluations
-        if name in seen.metrics
+        for done in sorted({*closed, *entries})
     ]
-    finite = [judged for judged in values if math.isfinite(judged.value)]
-    higher = is_accuracy(name)
-    best = (max if higher else min)(finite, key=lambda judged: judged.value)
-    within = best.error or 0.0
-    enough = next(judged for judged in finite if abs(judged.value - best.value) <= within)
-    return Ledger(
-        metric=f"val_{name}",
-        higher_is_better=higher,
-        values=values,
-        best=best,
-        enough=enough,
-    )
 
 
-def _judging_metric(evaluations: Sequence[Evaluation]) -> str | None:
-    """The metric that has a finite value somewhere: an accuracy if there is one."""
-    finite = [
-        name
+def accuracy_error(evaluation: Evaluation) -> float | None:
+    """Return the standard error √(p(1−p)/n) of an evaluation's accuracy p on n samples.
+
+    Args:
+        evaluation: may have no accuracy, or not know its samples.
+    """
+    accuracy = accuracy_of(evaluation.metrics)
+    if accuracy is None or not evaluation.samples:
+        return None
+    return proportion_error(accuracy, evaluation.samples)
+
+
+def share_errors(name: str, evaluations: Sequence[Evaluation]) -> list[float | None]:
+    """Return the standard error of a metric at each evaluation, where it is the accuracy.
+
+    Args:
+        name: of the metric; one that is no share of right answers has no error.
+        evaluations: in order; all have the metric.
+    """
+    return [
+        accuracy_error(seen) if seen.metrics[name] == accuracy_of(seen.metrics) else None
         for seen in evaluations
-        for name, value in seen.metrics.items()
-        if math.isfinite(value)
     ]
-    accuracies = [name for name in finite if is_accuracy(name)]
-    if accuracies:
-        return accuracies[0]
-    return "loss" if "loss" in finite else None
+
+
+def first_gain(ledger: Ledger) -> Gain | None:
+    """Return how much accuracy the epochs after the first one brought, at the most.
+
+    Args:
+        ledger: of the run.
+
+    Returns:
+        The best accuracy against that after the first whole epoch, the error that of two
+        independent measurements; `None` where one of them is not known.
+    """
+    first = next((entry for entry in ledger.entries if entry.epochs_done == 1), None)
+    best = best_accuracy(ledger)
+    if first is None or first.accuracy is None or best is None or best.accuracy is None:
+        return None
+    samples = ledger.validation_samples
+    error = None
+    if samples:
+        error = math.hypot(
+            proportion_error(first.accuracy, samples), proportion_error(best.accuracy, samples)
+        )
+    return Gain(value=best.accuracy - first.accuracy, error=error)
+
+
+def best_accuracy(ledger: Ledger) -> Entry | None:
+    """Return the first entry with the highest accuracy; `None` without one."""
+    known = [entry for entry in ledger.entries if entry.accuracy is not None]
+    return max(known, key=lambda entry: entry.accuracy or 0.0, default=None)
+
+
+def metric_names(measured: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return the names of metrics in the order in which they first appear."""
+    return list(dict.fromkeys(name for metrics in measured for name in metrics))

@@ -15,7 +15,7 @@ from typing import Any
 
 from epochwise.report.charts import charts_of, script_words
 from epochwise.report.facts import facts_of
-from epochwise.report.ledger import ledger
+from epochwise.report.ledger import worth_of
 from epochwise.report.markup import Child, Html, data_block, element, joined
 from epochwise.report.phrases import phrase, word_anchor
 from epochwise.report.sections import run_sections
@@ -64,7 +64,7 @@ def page(story: Story) -> str:
     Returns:
         A whole HTML document.
     """
-    found = ledger(story)
+    found = worth_of(story.run)
     facts = facts_of(story, found)
     facts["page.version"] = _version()
     charts = charts_of(story, found, facts)

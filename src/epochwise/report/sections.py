@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from epochwise.choosing.worth import Ledger
 from epochwise.report.answers import answers
+from epochwise.report.blocks import figure, known, paragraph, section, table
 from epochwise.report.charts import Chart, other_metrics
-from epochwise.report.ledger import Gain, Judged, Ledger
+from epochwise.report.ledger_table import ledger_section
 from epochwise.report.markup import Child, Html, element, joined
 from epochwise.report.phrases import Fact, Facts, number, phrase
-from epochwise.report.story import Pass, Story
-from epochwise.report.thinning import thin
-
-LEDGER_ROWS = 200
-"""Most epochs that the table of epochs shows."""
+from epochwise.report.story import Story
 
 
 def run_sections(
@@ -37,33 +34,17 @@ def run_sections(
     yield _plan(facts)
     yield _loss(by_id["loss"], facts)
     for place, name in enumerate(other_metrics(story)):
-        yield _section(
+        yield section(
             f"metric-{place}",
             element("bdi", name),
-            element("p", phrase("metric.lead")),
-            _figure(f"metric-{place}"),
+            paragraph("metric.lead"),
+            figure(f"metric-{place}"),
         )
-    yield _ledger(story, ledger, facts)
-    yield _section("updates", phrase("updates.title"), element("p", phrase("updates.none")))
+    yield ledger_section(story, ledger, facts)
+    yield section("updates", phrase("updates.title"), paragraph("updates.none"))
     yield _rate(story)
     yield _time(story, facts)
     yield _about(story, facts)
-
-
-def _section(name: str, title: Child, *children: Child) -> Html:
-    return element("section", element("h2", title), *children, id=name)
-
-
-def _figure(name: str, *children: Child) -> Html:
-    """Where the script draws a chart; without one the reader is told."""
-    return element(
-        "figure",
-        element("div", class_="plot"),
-        element("noscript", element("p", phrase("page.no_script"))),
-        *children,
-        class_="chart",
-        data_chart=name,
-    )
 
 
 def _title(story: Story, facts: Facts) -> Html:
@@ -83,7 +64,7 @@ def _title(story: Story, facts: Facts) -> Html:
             ", ",
             phrase("run.began", facts),
         ),
-        element("p", phrase("run.reason", facts)) if stop is not None else "",
+        paragraph("run.reason", facts) if stop is not None else "",
         class_="title",
     )
 
@@ -98,7 +79,7 @@ def _summary(story: Story, ledger: Ledger | None, facts: Facts) -> Html:
         )
         for answer in answers(story, ledger, facts)
     ]
-    return _section("summary", phrase("summary.title"), element("dl", asked, class_="answers"))
+    return section("summary", phrase("summary.title"), element("dl", asked, class_="answers"))
 
 
 def _plan(facts: Facts) -> Html:
@@ -129,8 +110,8 @@ def _plan(facts: Facts) -> Html:
             element(
                 "tr",
                 element("th", phrase(planned), scope="row"),
-                element("td", _fact(planned, facts)),
-                element("td", _fact(made, facts)),
+                element("td", known(planned, facts)),
+                element("td", known(made, facts)),
             )
         )
     head = element(
@@ -139,11 +120,11 @@ def _plan(facts: Facts) -> Html:
         element("th", phrase("plan.planned"), scope="col"),
         element("th", phrase("plan.done"), scope="col"),
     )
-    return _section(
+    return section(
         "plan",
         phrase("plan.title"),
-        element("p", phrase("plan.lead")),
-        _table(head, rows),
+        paragraph("plan.lead"),
+        table(head, rows),
     )
 
 
@@ -155,78 +136,7 @@ def _loss(chart: Chart, facts: Facts) -> Html:
         notes.append(element("p", phrase("chart.thinned", told), class_="note"))
     if "loss.nonfinite" in facts:
         notes.append(element("p", phrase("chart.nonfinite", facts), class_="note warning"))
-    return _section(
-        "loss", phrase("loss.title"), element("p", phrase("loss.lead")), _figure("loss"), notes
-    )
-
-
-def _ledger(story: Story, ledger: Ledger | None, facts: Facts) -> Html:
-    if not story.passes:
-        lead = element("p", phrase("ledger.none"))
-        return _section("ledger", phrase("ledger.title"), lead)
-    heads = ["ledger.epoch", "ledger.iteration", "ledger.samples", "ledger.loss"]
-    if ledger is not None:
-        heads += ["ledger.val_loss", "ledger.judged", "ledger.gain"]
-    head = element(
-        "tr",
-        [element("th", phrase(key, facts), scope="col") for key in [*heads, "ledger.seconds"]],
-    )
-    losses = np.array([one.metrics.get("loss", math.nan) for one in story.passes])
-    kept = thin(losses, LEDGER_ROWS)
-    rows = [_ledger_row(story, ledger, story.passes[place]) for place in kept]
-    told = {"ledger.shown": len(rows), "ledger.all": len(story.passes)}
-    return _section(
-        "ledger",
-        phrase("ledger.title"),
-        element("p", phrase("ledger.lead")) if ledger is not None else "",
-        _table(head, rows),
-        element("p", phrase("ledger.left_out", told), class_="note")
-        if len(rows) < len(story.passes)
-        else "",
-    )
-
-
-def _ledger_row(story: Story, ledger: Ledger | None, one: Pass) -> Html:
-    prefix = f"ledger.{one.number}."
-    done = int(story.samples_done_after(np.array([one.last_iteration]))[0])
-    cells: list[Child] = [
-        element("td", _cell(f"{prefix}iteration", one.last_iteration)),
-        element("td", _cell(f"{prefix}samples", done)),
-        element("td", _cell(f"{prefix}loss", one.metrics.get("loss"))),
-    ]
-    best = False
-    if ledger is not None:
-        seen = {} if one.validation is None else one.validation.metrics
-        judged, before = ledger.of_epoch(one.number), ledger.of_epoch(one.number - 1)
-        best = judged is not None and judged == ledger.best
-        cells += [
-            element("td", _cell(f"{prefix}val_loss", seen.get("loss"))),
-            element("td", _judged_cell(prefix, judged)),
-            _gain_cell(prefix, ledger.gain(before, judged) if judged and before else None),
-        ]
-    return element(
-        "tr",
-        element("th", number(f"{prefix}epoch", one.number), scope="row"),
-        cells,
-        element("td", number(f"{prefix}seconds", one.seconds, "seconds")),
-        class_=best and "best",
-    )
-
-
-def _judged_cell(prefix: str, judged: Judged | None) -> Child:
-    if judged is None:
-        return ""
-    value = number(f"{prefix}judged", judged.value)
-    if judged.error is None:
-        return value
-    return joined([value, " ± ", number(f"{prefix}error", judged.error)])
-
-
-def _gain_cell(prefix: str, gain: Gain | None) -> Html:
-    if gain is None:
-        return element("td")
-    shown = number(f"{prefix}gain", gain.value, "signed")
-    return element("td", shown, class_=gain.is_significant and "bold")
+    return section("loss", phrase("loss.title"), paragraph("loss.lead"), figure("loss"), notes)
 
 
 def _rate(story: Story) -> Html:
@@ -238,7 +148,7 @@ def _rate(story: Story) -> Html:
         facts: dict[str, Fact] = {"rate.first": first, "rate.last": last}
         still = bool((rates == rates[0]).all())
         lead = element("p", phrase("rate.constant" if still else "rate.moved", facts))
-    return _section("rate", phrase("rate.title"), lead, _figure("rate"))
+    return section("rate", phrase("rate.title"), lead, figure("rate"))
 
 
 def _time(story: Story, facts: Facts) -> Html:
@@ -270,10 +180,8 @@ def _time(story: Story, facts: Facts) -> Html:
                 class_="sum",
             )
         )
-    lead = (
-        element("p", phrase("speed.lead", facts)) if "speed.samples_per_second" in facts else ""
-    )
-    return _section("speed", phrase("speed.title"), lead, _figure("speed"), _table(None, rows))
+    lead = paragraph("speed.lead", facts) if "speed.samples_per_second" in facts else ""
+    return section("speed", phrase("speed.title"), lead, figure("speed"), table(None, rows))
 
 
 def _bar(share: float) -> Html:
@@ -295,11 +203,11 @@ def _about(story: Story, facts: Facts) -> Html:
     told: list[tuple[str, Child | None]] = [
         ("optimizer", _text(kind)),
         ("loss", _text(header.model.get("loss"))),
-        ("held_out", _fact("about.held_out", facts)),
+        ("held_out", known("about.held_out", facts)),
         ("split", _text(header.split.get("rule")) if header.split else None),
-        ("test_samples", _fact("about.test_samples", facts)),
+        ("test_samples", known("about.test_samples", facts)),
         ("test", _metrics(run.test) if run.test else None),
-        ("seed", _fact("about.seed", facts)),
+        ("seed", known("about.seed", facts)),
         ("engine", _text(run.engine and f"{run.engine.backend}, {run.engine.device}")),
         ("execution", _text(run.engine and f"{run.engine.execution}: {run.engine.reason}")),
         ("versions", _text(", ".join(f"{k} {v}" for k, v in header.versions.items()))),
@@ -313,7 +221,7 @@ def _about(story: Story, facts: Facts) -> Html:
         for name, value in told
         if value
     ]
-    return _section("about", phrase("about.title"), _table(None, rows, "about"))
+    return section("about", phrase("about.title"), table(None, rows, "about"))
 
 
 def _metrics(metrics: Mapping[str, float]) -> Html:
@@ -333,21 +241,3 @@ def _code(value: object) -> Html | None:
 
 def _text(value: object) -> Html | None:
     return None if not value else element("bdi", str(value))
-
-
-def _fact(name: str, facts: Facts) -> Child:
-    return number(name, facts[name]) if name in facts else ""
-
-
-def _cell(name: str, value: Fact | None, style: str | None = None) -> Child:
-    return "" if value is None else number(name, value, style)
-
-
-def _table(head: Html | None, rows: Sequence[Html], class_: str = "") -> Html:
-    table = element(
-        "table",
-        element("thead", head) if head is not None else "",
-        element("tbody", rows),
-        class_=class_ or None,
-    )
-    return element("div", table, class_="scroll", tabindex=0)

@@ -22,23 +22,6 @@ Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """One look at the validation part.
-
-    Args:
-        iterations_done: weight updates made before it [iterations].
-        metrics: means over the validation samples, `loss` first, without `val_`.
-        samples: how many samples were evaluated; `None` if not known [samples].
-        seconds: wall time it took, compiling left out [s].
-    """
-
-    iterations_done: int
-    metrics: Mapping[str, float]
-    samples: int | None
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
     """One epoch as it was run.
 
@@ -48,7 +31,6 @@ class Pass:
         last_iteration: the last iteration of it, one-based.
         metrics: means over its samples while the weights moved, `loss` first; validation
             metrics left out.
-        validation: the evaluation at its end; `None` without one.
         seconds: wall time its iterations took, compiling and evaluating left out [s].
         whole: whether every iteration of it was run.
     """
@@ -57,7 +39,6 @@ class Pass:
     first_iteration: int
     last_iteration: int
     metrics: Mapping[str, float]
-    validation: Evaluation | None
     seconds: float
     whole: bool
 
@@ -93,7 +74,6 @@ class Story:
         iterations_before: done before the record's first iteration [iterations].
         batch_sizes: samples of each iteration, shape as `run.losses` [samples].
         passes: its epochs, in order; the one under way is not among them.
-        evaluations: all looks at the validation part, in order.
         stretches: learning rate and speed.
     """
 
@@ -103,7 +83,6 @@ class Story:
     iterations_before: int
     batch_sizes: Counts
     passes: Sequence[Pass]
-    evaluations: Sequence[Evaluation]
     stretches: Stretches
 
     def samples_done_after(self, iterations_done: Counts) -> Counts:
@@ -149,7 +128,6 @@ def read_story(folder: Path) -> Story:
         iterations_before=before,
         batch_sizes=_batch_sizes(run, before),
         passes=tuple(notes.passes),
-        evaluations=tuple(notes.evaluations),
         stretches=notes.stretches(),
     )
 
@@ -160,7 +138,6 @@ class _Notes:
 
     iterations_before: int = 0
     passes: list[Pass] = field(default_factory=list)
-    evaluations: list[Evaluation] = field(default_factory=list)
     _iterations: array[int] = field(default_factory=lambda: array("q"))
     _samples: array[int] = field(default_factory=lambda: array("q"))
     _seconds: array[float] = field(default_factory=lambda: array("d"))
@@ -185,14 +162,6 @@ class _Notes:
                 self._rates.append(np.nan if rate is None else rate)
             case Evaluated():
                 self._now += event.seconds + event.compile_seconds
-                self.evaluations.append(
-                    Evaluation(
-                        iterations_done=event.position.iterations_done,
-                        metrics=event.metrics,
-                        samples=event.samples,
-                        seconds=event.seconds,
-                    )
-                )
             case EpochDone():
                 self._end_epoch(event)
             case _:
@@ -211,8 +180,6 @@ class _Notes:
     def _end_epoch(self, event: EpochDone) -> None:
         done = event.position.iterations_done
         begun = self.passes[-1].last_iteration if self.passes else self.iterations_before
-        last = self.evaluations[-1] if self.evaluations else None
-        at_end = last is not None and last.iterations_done == done
         trained = {
             name: value for name, value in event.metrics.items() if not name.startswith("val_")
         }
@@ -222,7 +189,6 @@ class _Notes:
                 first_iteration=begun + 1,
                 last_iteration=done,
                 metrics=trained,
-                validation=last if at_end else None,
                 seconds=self._seconds_in_epoch,
                 whole=event.whole,
             )
