@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pages import PLAN, ReadPage, keep, page_of, read_page
 
-from epochwise.events import IterationsDone, StopReason
+from epochwise.events import BestEvaluation, Evaluated, IterationsDone, Stopped, StopReason
 from epochwise.plan import Plan
 from epochwise.record import read_run
 from staged import events_of, header_of
@@ -56,15 +56,16 @@ def test_every_number_of_the_ledger_is_the_records(folder: Path, read: ReadPage)
     run = read_run(folder).run
 
     for place in range(5):
-        row = f"ledger.{place + 1}"
         position = PLAN.position((place + 1) * PLAN.iterations_per_epoch)
+        row = f"ledger.{position.iterations_done}"
         accuracy = run.history["val_accuracy"][place]
+        assert read.facts[f"{row}.epochs"] == {str(place + 1)}
         assert read.facts[f"{row}.loss"] == {repr(run.history["loss"][place])}
         assert read.facts[f"{row}.val_loss"] == {repr(run.history["val_loss"][place])}
-        assert read.facts[f"{row}.judged"] == {repr(accuracy)}
+        assert read.facts[f"{row}.accuracy"] == {repr(accuracy)}
         assert read.facts[f"{row}.iteration"] == {str(position.iterations_done)}
         assert read.facts[f"{row}.samples"] == {str(position.samples_done)}
-        (error,) = read.facts[f"{row}.error"]
+        (error,) = read.facts[f"{row}.accuracy_error"]
         assert float(error) == pytest.approx((accuracy * (1 - accuracy) / 10) ** 0.5)
 
 
@@ -116,10 +117,10 @@ def test_validation_stands_where_it_was_measured_with_its_error(
 
 
 def test_best_and_kept_are_marked(read: ReadPage) -> None:
-    """The first best validation accuracy, and the weights that were kept."""
+    """The lowest validation loss, which is that of the weights kept at the end."""
     marks = read.chart("loss")["marks"]
 
-    assert [(mark["colour"], mark["x"]) for mark in marks] == [("best", 16), ("chosen", 80)]
+    assert [(mark["colour"], mark["x"]) for mark in marks] == [("best", 80)]
 
 
 def test_the_page_asks_nothing_of_the_network(read: ReadPage) -> None:
@@ -179,8 +180,8 @@ def test_a_run_that_goes_on_has_a_page(tmp_path: Path) -> None:
 
     assert any("unfinished" in (a.get("class") or "") for _, a in read.elements)
     assert read.facts["done.iterations"] == {"41"}
-    assert read.facts["ledger.2.iteration"] == {"32"}
-    assert "ledger.3.iteration" not in read.facts
+    assert read.facts["ledger.32.epochs"] == {"2"}
+    assert "ledger.41.iteration" not in read.facts
 
 
 def test_a_run_cut_off_before_its_first_iteration_has_a_page(tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_data_of_unknown_length_has_a_page(tmp_path: Path) -> None:
 
     assert "plan.samples" not in read.facts
     assert read.facts["done.samples"] == {"5000"}
-    assert read.facts["ledger.5.samples"] == {"5000"}
+    assert read.facts["ledger.80.samples"] == {"5000"}
 
 
 def test_without_validation_the_page_says_that_it_cannot_tell(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_without_validation_the_page_says_that_it_cannot_tell(tmp_path: Path) ->
 
     assert "--validation-split 0.2" in read.text
     assert [mark["colour"] for mark in read.chart("loss")["marks"]] == ["chosen"]
-    assert "best.value" not in read.facts
+    assert "best.val_loss" not in read.facts
 
 
 def test_skipped_updates_are_told(tmp_path: Path) -> None:
@@ -251,6 +252,37 @@ def test_the_sentence_about_batches_fits_the_plan(
     folder = keep(tmp_path / "run", header=header_of(plan), events=events_of(plan))
 
     assert sentence in read_page(page_of(folder)).text
+
+
+def test_weights_of_an_earlier_moment_are_marked_as_kept(tmp_path: Path) -> None:
+    """Where the run put its best weights back, best and kept are that moment (E01)."""
+    best = BestEvaluation(metric="val_loss", value=0.25, epochs_done=2, iterations_done=32)
+    events = [
+        replace(event, best=best, restored=True) if isinstance(event, Stopped) else event
+        for event in events_of(PLAN)
+    ]
+    read = read_page(page_of(keep(tmp_path / "run", events=events)))
+
+    assert [(mark["colour"], mark["x"]) for mark in read.chart("loss")["marks"]] == [
+        ("best", 32)
+    ]
+    assert read.facts["kept.iterations"] == {"32"}
+    assert read.facts["kept.value"] == {"0.25"}
+
+
+def test_a_validation_loss_that_is_not_finite_answers_nothing(tmp_path: Path) -> None:
+    """The page says so, and draws the rest (E03)."""
+    events = [
+        replace(event, metrics={"loss": float("nan"), "accuracy": 0.1})
+        if isinstance(event, Evaluated) and event.epoch_index == 3
+        else event
+        for event in events_of(PLAN)
+    ]
+    read = read_page(page_of(keep(tmp_path / "run", events=events)))
+
+    assert "was not finite" in read.text
+    assert read.series("loss", "validation")["y"][3] is None
+    assert "ledger.80.epochs" in read.facts
 
 
 def test_a_stop_by_a_rule_is_told_with_its_reason(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def answers(story: Story, ledger: Ledger | None, facts: Facts) -> list[Answer]:
         Answer(question="relate", sentences=_relate(story, facts)),
         Answer(question="updated", sentences=_updated(facts)),
         Answer(question="several", sentences=_several(story, facts)),
-        Answer(question="one", sentences=_one(story, ledger, facts)),
+        Answer(question="one", sentences=_one(story, ledger)),
         Answer(question="stop", sentences=_stop(story, ledger, facts)),
         Answer(question="batch", sentences=_batch(facts)),
     ]
@@ -78,7 +78,7 @@ def _several(story: Story, facts: Facts) -> list[str]:
     return found
 
 
-def _one(story: Story, ledger: Ledger | None, facts: Facts) -> list[str]:
+def _one(story: Story, ledger: Ledger | None) -> list[str]:
     """Whether one epoch would have done: by the accuracy, then by the ledger."""
     if len(story.passes) < 2:
         return ["one.single"]
@@ -106,6 +106,8 @@ def _stop(story: Story, ledger: Ledger | None, facts: Facts) -> list[str]:
         found.append("stop.enough" if "enough.epoch" in facts else "stop.enough_inside")
     if ledger.over_fitting_index is not None:
         found.append("stop.turned" if "turned.epoch" in facts else "stop.turned_inside")
+    if "kept.metric" in facts:
+        found.append("stop.kept")
     if ledger.more:
         found.append("stop.more")
     return found

@@ -208,8 +208,12 @@ def _speed_chart(story: Story) -> Chart:
 
 def _marks(story: Story, ledger: Ledger | None) -> list[dict[str, Any]]:
     """Where the best moment was, and from where the weights were kept."""
+    run = story.run
     best = None if ledger is None else ledger.entries[ledger.best_index].iterations_done
-    kept = None if story.run.stop is None else story.run.position.iterations_done
+    kept = None if run.stop is None else run.position.iterations_done
+    if run.best is not None:
+        best = run.best.iterations_done
+        kept = best if run.restored else kept
     if best is not None and best == kept:
         return [_mark("best_and_chosen", "best", best)]
     found = [] if best is None else [_mark("best", "best", best)]

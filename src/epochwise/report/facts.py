@@ -60,6 +60,12 @@ def _header_facts(story: Story) -> dict[str, Fact]:
     }
     if run.stop is not None:
         facts["run.reason"] = run.stop.sentence
+    if run.best is not None and run.restored:
+        facts |= {
+            "kept.metric": run.best.metric,
+            "kept.value": run.best.value,
+            "kept.iterations": run.best.iterations_done,
+        }
     facts |= _counts(
         {
             "run.parameters": header.model.get("parameters"),

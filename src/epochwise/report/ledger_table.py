@@ -79,10 +79,14 @@ def _row(story: Story, ledger: Ledger | None, line: Line, has_accuracy: bool) ->
     ]
     if ledger is not None:
         cells.append(cell(f"{prefix}val_loss", None if entry is None else entry.loss))
-        cells.append(_gain(f"{prefix}val_loss_gain", entry and entry.loss_gain))
+        cells.append(
+            _gain(f"{prefix}val_loss_gain", None if entry is None else entry.loss_gain)
+        )
     if has_accuracy:
         cells.append(_accuracy(prefix, entry, line.accuracy_error))
-        cells.append(_gain(f"{prefix}accuracy_gain", entry and entry.accuracy_gain))
+        cells.append(
+            _gain(f"{prefix}accuracy_gain", None if entry is None else entry.accuracy_gain)
+        )
     cells.append(_seconds(prefix, line))
     if has_accuracy:
         cost = None if entry is None else entry.seconds_per_point
@@ -118,6 +122,9 @@ def _gain(name: str, gain: Gain | None) -> Child:
 
 
 def _seconds(prefix: str, line: Line) -> Child:
-    if line.closes is None:
-        return cell(f"{prefix}seconds", line.entry and line.entry.seconds, "seconds")
-    return number(f"{prefix}seconds", line.closes.seconds, "seconds")
+    seconds = None
+    if line.closes is not None:
+        seconds = line.closes.seconds
+    elif line.entry is not None:
+        seconds = line.entry.seconds
+    return cell(f"{prefix}seconds", seconds, "seconds")

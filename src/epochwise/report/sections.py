@@ -9,7 +9,7 @@ import numpy as np
 
 from epochwise.choosing.worth import Ledger
 from epochwise.report.answers import answers
-from epochwise.report.blocks import figure, known, paragraph, section, table
+from epochwise.report.blocks import figure, known, paragraph, row, section, table
 from epochwise.report.charts import Chart, other_metrics
 from epochwise.report.ledger_table import ledger_section
 from epochwise.report.markup import Child, Html, element, joined
@@ -24,7 +24,7 @@ def run_sections(
 
     Args:
         story: the run.
-        ledger: its ledger; `None` where nothing was evaluated.
+        ledger: what its epochs were worth; `None` where nothing tells it.
         facts: what the sentences may state.
         charts: as `charts_of` gave them; drawn by the page's script.
     """
@@ -106,26 +106,9 @@ def _plan(facts: Facts) -> Html:
             continue
         if name == "dropped_per_epoch" and not facts[planned]:
             continue
-        rows.append(
-            element(
-                "tr",
-                element("th", phrase(planned), scope="row"),
-                element("td", known(planned, facts)),
-                element("td", known(made, facts)),
-            )
-        )
-    head = element(
-        "tr",
-        element("th", ""),
-        element("th", phrase("plan.planned"), scope="col"),
-        element("th", phrase("plan.done"), scope="col"),
-    )
-    return section(
-        "plan",
-        phrase("plan.title"),
-        paragraph("plan.lead"),
-        table(head, rows),
-    )
+        rows.append(row(phrase(planned), known(planned, facts), known(made, facts)))
+    head: list[Child] = ["", phrase("plan.planned"), phrase("plan.done")]
+    return section("plan", phrase("plan.title"), paragraph("plan.lead"), table(head, rows))
 
 
 def _loss(chart: Chart, facts: Facts) -> Html:
@@ -133,9 +116,9 @@ def _loss(chart: Chart, facts: Facts) -> Html:
     thinned = chart["thinned"]
     if thinned["shown"] < thinned["all"]:
         told = {"thin.shown": thinned["shown"], "thin.all": thinned["all"]}
-        notes.append(element("p", phrase("chart.thinned", told), class_="note"))
+        notes.append(paragraph("chart.thinned", told, "note"))
     if "loss.nonfinite" in facts:
-        notes.append(element("p", phrase("chart.nonfinite", facts), class_="note warning"))
+        notes.append(paragraph("chart.nonfinite", facts, "note warning"))
     return section("loss", phrase("loss.title"), paragraph("loss.lead"), figure("loss"), notes)
 
 
@@ -147,39 +130,30 @@ def _rate(story: Story) -> Html:
         first, last = (float(str(np.float32(rate))) for rate in (rates[0], rates[-1]))
         facts: dict[str, Fact] = {"rate.first": first, "rate.last": last}
         still = bool((rates == rates[0]).all())
-        lead = element("p", phrase("rate.constant" if still else "rate.moved", facts))
+        lead = paragraph("rate.constant" if still else "rate.moved", facts)
     return section("rate", phrase("rate.title"), lead, figure("rate"))
 
 
 def _time(story: Story, facts: Facts) -> Html:
     spent = story.run.seconds.to_json()
     total = spent.pop("total")
-    known = sum(spent.values())
-    if total > known:
-        spent["other"] = total - known
-    whole = max(total, known)
+    told = sum(spent.values())
+    if total > told:
+        spent["other"] = total - told
+    whole = max(total, told)
     rows = [
-        element(
-            "tr",
-            element("th", phrase(f"seconds.{name}"), scope="row"),
-            element("td", number(f"seconds.{name}", seconds, "seconds")),
-            element("td", number(f"seconds.{name}.share", seconds / whole, "percent")),
-            element("td", _bar(seconds / whole), class_="wide"),
+        row(
+            phrase(f"seconds.{name}"),
+            number(f"seconds.{name}", seconds, "seconds"),
+            number(f"seconds.{name}.share", seconds / whole, "percent"),
+            _bar(seconds / whole),
         )
         for name, seconds in spent.items()
         if seconds > 0
     ]
     if total > 0:
-        rows.append(
-            element(
-                "tr",
-                element("th", phrase("seconds.total"), scope="row"),
-                element("td", number("seconds.total", total, "seconds")),
-                element("td", ""),
-                element("td", ""),
-                class_="sum",
-            )
-        )
+        whole_cell = number("seconds.total", total, "seconds")
+        rows.append(row(phrase("seconds.total"), whole_cell, "", "", class_="sum"))
     lead = paragraph("speed.lead", facts) if "speed.samples_per_second" in facts else ""
     return section("speed", phrase("speed.title"), lead, figure("speed"), table(None, rows))
 
@@ -216,11 +190,7 @@ def _about(story: Story, facts: Facts) -> Html:
         ("data_sha256", _code(header.data.get("sha256"))),
         ("weights_sha256", _code(run.weights_sha256)),
     ]
-    rows = [
-        element("tr", element("th", phrase(f"about.{name}"), scope="row"), element("td", value))
-        for name, value in told
-        if value
-    ]
+    rows = [row(phrase(f"about.{name}"), value) for name, value in told if value]
     return section("about", phrase("about.title"), table(None, rows, "about"))
 
 

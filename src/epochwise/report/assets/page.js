@@ -184,8 +184,10 @@
       const width = ctx.measureText(named(mark)).width;
       const from = x > bbox.left + bbox.width / 2 ? x - gap - width : x + gap;
       const top = bbox.top + gap + i * line;
+      ctx.globalAlpha = 0.75;
       ctx.fillStyle = colour("paper");
       ctx.fillRect(from - gap / 2, top - gap / 2, width + gap, line);
+      ctx.globalAlpha = 1;
       ctx.fillStyle = colour(mark.colour);
       ctx.fillText(named(mark), from, top);
     });
