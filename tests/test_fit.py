@@ -8,7 +8,6 @@ import pytest
 
 import epochwise
 from epochwise.errors import DataError, ModelError, PlanError
-from epochwise.events import IterationsDone
 
 L = keras.layers
 RNG = np.random.default_rng(0)
@@ -41,21 +40,6 @@ def weights_of(model: keras.Model) -> list[bytes]:
     return [np.asarray(value).tobytes() for value in model.get_weights()]
 
 
-class Segments:
-    """A listener that keeps the length of every segment."""
-
-    def __init__(self) -> None:
-        self.lengths: list[int] = []
-        self.samples: list[int] = []
-        self.rates: list[float | None] = []
-
-    def on_event(self, event: object) -> None:
-        if isinstance(event, IterationsDone):
-            self.lengths.append(len(event.losses))
-            self.samples.extend(event.samples)
-            self.rates.append(event.learning_rate)
-
-
 @pytest.mark.parametrize("kind", ["plain", "batchnorm-dropout-l2", "convolution-pooling"])
 def test_the_weights_and_history_are_those_of_model_fit_bit_for_bit(kind: str) -> None:
     """With shuffle=False, a short last batch and validation, no bit differs from Keras."""
@@ -86,22 +70,6 @@ def test_one_changed_sample_changes_the_weights() -> None:
     assert weights_of(ours) != weights_of(other)
 
 
-@pytest.mark.parametrize("kind", ["batchnorm-dropout-l2", "convolution-pooling"])
-def test_where_a_run_is_cut_changes_no_bit(kind: str) -> None:
-    """Segments of one iteration give the weights that long segments give (promise 3)."""
-    whole, cut = network(kind), network(kind)
-    looked = Segments()
-    seen = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
-
-    epochwise.fit(whole, X, Y, batch_size=8, epochs=2, verbose=0)
-    epochwise.fit(
-        cut, X, Y, batch_size=8, epochs=2, verbose=0, callbacks=[seen], listeners=[looked]
-    )
-
-    assert set(looked.lengths) == {1}
-    assert weights_of(whole) == weights_of(cut)
-
-
 def test_memory_mapped_data_give_the_bits_of_resident_data(tmp_path: object) -> None:
     """Samples gathered on the host train to the same weights as samples on the device."""
     path = f"{tmp_path}/x.npy"
@@ -112,21 +80,6 @@ def test_memory_mapped_data_give_the_bits_of_resident_data(tmp_path: object) -> 
     epochwise.fit(gathered, np.load(path, mmap_mode="r"), Y, batch_size=16, epochs=2, verbose=0)
 
     assert weights_of(resident) == weights_of(gathered)
-
-
-def test_the_plan_is_what_runs() -> None:
-    """Planned iterations, samples and updates are those executed (promise 1)."""
-    seen = Segments()
-    model = network()
-
-    run = epochwise.fit(model, X, Y, batch_size=32, epochs=3, verbose=0, listeners=[seen])
-
-    assert run.plan is not None
-    assert run.position == run.plan.position(run.plan.iterations)
-    assert seen.samples == [run.plan.batch_size_of(i) for i in range(run.plan.iterations)]
-    assert len(run.losses) == run.plan.iterations == 21
-    assert list(run.updates.values()) == [21]
-    assert int(model.optimizer.iterations) == 21
 
 
 def test_a01_an_epoch_has_all_its_iterations_every_time() -> None:
@@ -149,109 +102,6 @@ def test_a11_no_iteration_is_an_error_and_the_weights_are_untouched() -> None:
     assert weights_of(model) == before
 
 
-def linear(reduction: str = "sum_over_batch_size") -> keras.Model:
-    """A model whose gradient at weight 0 is minus the mean of its targets."""
-    model = keras.Sequential([keras.Input((1,)), L.Dense(1, "linear", False, "zeros")])
-    model.layers[0].kernel.assign([[0.0]])
-
-    def loss(y_true: object, y_pred: object) -> object:
-        return -y_true * y_pred
-
-    wrapped = keras.losses.MeanSquaredError(reduction=reduction)
-    wrapped.call = loss  # type: ignore[method-assign]
-    model.compile(keras.optimizers.SGD(1.0), wrapped)
-    return model
-
-
-ONES = np.ones((10, 1), np.float32)
-ONE_TO_TEN = np.arange(1, 11, dtype=np.float32).reshape(-1, 1)
-
-
-def test_b01_the_tail_weighs_what_it_holds() -> None:
-    """B01: gradients 1..10, batches of 8 in parts of 4: 4.5, then the tail's own 9.5."""
-    model = linear()
-    weights = []
-    seen = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: weights.append(
-            float(model.get_weights()[0][0, 0])
-        )
-    )
-
-    epochwise.fit(
-        model, ONES, ONE_TO_TEN, batch_size=8, microbatch_size=4, shuffle=False, verbose=0,
-        callbacks=[seen],
-    )  # fmt: skip
-
-    assert np.diff([0.0, *weights]).tolist() == [4.5, 9.5]
-
-
-def test_b07_unequal_microbatches_are_weighted_by_their_samples() -> None:
-    """B07: parts of 4, 4 and 2 give the mean over 10 samples, 5.5, not the mean of means."""
-    model = linear()
-
-    run = epochwise.fit(
-        model, ONES, ONE_TO_TEN, batch_size=10, microbatch_size=4, shuffle=False, verbose=0
-    )
-
-    assert model.get_weights()[0][0, 0] == pytest.approx(5.5)
-    assert run.position.iterations_done == 1
-
-
-def test_b07_weighted_microbatches_are_divided_by_the_weight_of_the_batch() -> None:
-    """B07: with mean_with_sample_weight the parts weigh the sums of their weights."""
-    weight = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 30], np.float32)
-    whole, parts = linear("mean_with_sample_weight"), linear("mean_with_sample_weight")
-    options = {"batch_size": 10, "shuffle": False, "verbose": 0, "sample_weight": weight}
-
-    epochwise.fit(whole, ONES, ONE_TO_TEN, **options)
-    epochwise.fit(parts, ONES, ONE_TO_TEN, microbatch_size=4, **options)
-
-    expected = float((weight * ONE_TO_TEN[:, 0]).sum() / weight.sum())
-    assert whole.get_weights()[0][0, 0] == pytest.approx(expected)
-    assert parts.get_weights()[0][0, 0] == pytest.approx(expected)
-
-
-def test_b04_b05_no_microbatch_is_lost_and_updates_are_as_planned() -> None:
-    """B04, B05: 10 microbatches, 4 an iteration, 3 epochs: 9 updates, 30 microbatches."""
-    model = network()
-
-    run = epochwise.fit(
-        model, X[:10], Y[:10], batch_size=4, microbatch_size=1, epochs=3, verbose=0
-    )
-
-    assert run.position.iterations_done == 9
-    assert run.position.samples_done == 30
-    assert int(model.optimizer.iterations) == 9
-
-
-def test_b08_the_loss_does_not_grow_with_the_number_of_microbatches() -> None:
-    """B08: one part of 8 and four of 2 log the same losses and reach the same weights."""
-    whole, parts = network(optimizer="sgd"), network(optimizer="sgd")
-
-    first = epochwise.fit(whole, X, Y, batch_size=8, shuffle=False, verbose=0)
-    second = epochwise.fit(
-        parts, X, Y, batch_size=8, microbatch_size=2, shuffle=False, verbose=0
-    )
-
-    np.testing.assert_allclose(first.losses, second.losses, atol=1e-6)
-    for one, other in zip(whole.get_weights(), parts.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
-
-
-def test_b12_i01_the_schedule_moves_once_an_iteration() -> None:
-    """B12, I01: 0.1 for five updates, then 0.01, whatever the number of microbatches."""
-    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([4], [0.1, 0.01])
-    seen = Segments()
-    each = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
-
-    epochwise.fit(
-        network(optimizer=keras.optimizers.SGD(schedule)), X[:40], Y[:40], batch_size=4,
-        microbatch_size=1, verbose=0, listeners=[seen], callbacks=[each],
-    )  # fmt: skip
-
-    assert seen.rates == pytest.approx([0.1] * 5 + [0.01] * 5)
-
-
 def test_an_optimizer_that_gathers_gradients_is_refused_with_the_remedy() -> None:
     """B04: Keras's own accumulation loses updates; the error names microbatch_size."""
     model = network(optimizer=keras.optimizers.Adam(gradient_accumulation_steps=4))
@@ -260,37 +110,6 @@ def test_an_optimizer_that_gathers_gradients_is_refused_with_the_remedy() -> Non
         ModelError, match=r"gradient_accumulation_steps=4(.|\n)*microbatch_size"
     ):
         epochwise.fit(model, X, Y, verbose=0)
-
-
-def test_c01_the_epochs_loss_is_the_mean_over_samples() -> None:
-    """C01: 3 samples in batches of 2 and 1 with losses 10 and 9: 29/3, not 9.5."""
-    model = keras.Sequential([keras.Input((1,)), L.Dense(1, "linear", False, "zeros")])
-    model.compile(keras.optimizers.SGD(0.0), "mean_absolute_error")
-    y = np.array([[10.0], [10.0], [9.0]])
-
-    run = epochwise.fit(model, np.ones((3, 1)), y, batch_size=2, shuffle=False, verbose=0)
-
-    assert run.losses.tolist() == [10.0, 9.0]
-    assert run.history["loss"] == pytest.approx([29 / 3])
-
-
-def test_c03_c04_batch_losses_are_their_own_and_the_running_mean_ends_in_the_history() -> None:
-    """C03, C04: losses 4, 2, 0 are kept as they are; the running mean goes 4, 3, 2."""
-    model = keras.Sequential([keras.Input((1,)), L.Dense(1, "linear", False, "zeros")])
-    model.compile(keras.optimizers.SGD(0.0), "mean_absolute_error")
-    shown: list[float] = []
-    seen = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: shown.append(logs["loss"])
-    )
-
-    run = epochwise.fit(
-        model, np.ones((3, 1)), np.array([[4.0], [2.0], [0.0]]), batch_size=1, shuffle=False,
-        verbose=0, callbacks=[seen],
-    )  # fmt: skip
-
-    assert run.losses.tolist() == [4.0, 2.0, 0.0]
-    assert shown == [4.0, 3.0, 2.0]
-    assert run.history["loss"] == [2.0]
 
 
 def test_d01_every_class_is_in_both_parts_of_the_split() -> None:
@@ -341,24 +160,6 @@ def test_a05_a_generator_that_cannot_start_again_is_an_error_at_epoch_2() -> Non
     assert int(model.optimizer.iterations) == 10
 
 
-def test_f28_what_a_batch_callback_changes_holds_at_the_next_iteration() -> None:
-    """F28: weights set after the first batch are where the second one starts."""
-    model = linear()
-    seen: list[float] = []
-
-    def after(batch: int, logs: object) -> None:
-        if batch == 0:
-            model.layers[0].kernel.assign([[0.5]])
-        seen.append(float(model.get_weights()[0][0, 0]))
-
-    callback = keras.callbacks.LambdaCallback(on_train_batch_end=after)
-    epochwise.fit(
-        model, ONES, ONE_TO_TEN, batch_size=5, shuffle=False, verbose=0, callbacks=[callback]
-    )
-
-    assert seen == [0.5, 8.5]
-
-
 def test_stop_training_is_honoured_at_the_next_boundary() -> None:
     """A callback that sets stop_training in an epoch's end leaves exactly that many epochs."""
 
@@ -371,22 +172,6 @@ def test_stop_training_is_honoured_at_the_next_boundary() -> None:
     assert run.position.epochs_done == 2
     assert run.stop is not None
     assert run.stop.rule == "callback"
-
-
-def test_an_exception_leaves_the_weights_of_the_last_boundary_in_the_model() -> None:
-    """After a callback's error the model can be evaluated and trained on."""
-
-    class Fail(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: object = None) -> None:
-            raise RuntimeError("theirs")
-
-    model, expected = network(), network()
-    with pytest.raises(RuntimeError, match="theirs"):
-        epochwise.fit(model, X, Y, epochs=3, verbose=0, callbacks=[Fail()])
-    epochwise.fit(expected, X, Y, epochs=1, verbose=0)
-
-    assert weights_of(model) == weights_of(expected)
-    epochwise.fit(model, X, Y, verbose=0)
 
 
 def test_four_programs_are_compiled() -> None:

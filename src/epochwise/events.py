@@ -54,11 +54,12 @@ class EngineDescription:
     """How the iterations are executed, as the record keeps it.
 
     Args:
-        engine: `jax` (compiled segments) or `keras` (one call an iteration).
+        engine: `jax` (compiled segments) or `keras` (any backend, in the model's own
+            variables).
         backend: Keras's backend with its version, `jax 0.10.1`.
         device: kind and count of devices, `cpu` or `gpu (NVIDIA H100)`.
-        execution: `scan` (a segment is one compiled loop) or `single` (a compiled
-            iteration is dispatched for each).
+        execution: `scan` (a segment is one compiled loop), `single` (a compiled
+            iteration is dispatched for each) or `eager` (each operation by itself).
         reason: why this engine and this execution were chosen, one sentence.
     """
 

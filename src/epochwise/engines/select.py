@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 BACKENDS = ("jax", "tensorflow", "torch")
 
+SLOWER = {
+    "tensorflow": "On JAX the same model would be compiled whole, and faster.",
+    "torch": "PyTorch is told each operation from Python; JAX would compile whole segments.",
+}
+"""Why another backend would be faster, as the first line of a run says."""
+
 UNSAFE_JAXLIB = {
     "0.10.2": "it computes wrong matrix-vector products and sums on CPUs (jax issue 39103)"
 }
@@ -153,33 +159,51 @@ def engine_for(
         "microbatch_size": microbatch_size,
     }
     backend = keras.config.backend()
-    if backend != "jax":
-        reason = f"Keras runs on the {backend} backend."
-    elif model.run_eagerly:
-        reason = "the model was compiled with run_eagerly=True."
-    elif not model.jit_compile:
-        reason = "the model was compiled with jit_compile=False, or a layer refuses jit."
-    else:
+    if backend == "jax" and not model.run_eagerly and model.jit_compile:
         from epochwise.engines.on_jax import JaxEngine
 
         engine = JaxEngine(model, segments=segments, **options)
-        try:
-            engine.trace(example)
-        except EpochwiseError:
-            raise
-        except Exception as error:
-            if not engine.has_own_step:
-                raise
-            reason = (
-                f"{type(model).__name__}.train_step cannot be compiled as a pure function "
-                f"({type(error).__name__}: {str(error).splitlines()[0]})."
-            )
-        else:
+        refused = _refused(engine, model, example)
+        if refused is None:
             return engine
-    raise ModelError(
-        f"This model cannot be trained in compiled segments: {reason}",
-        'use the JAX backend (KERAS_BACKEND="jax") with a model that Keras can compile.',
-    )
+        reason = f"{refused}, so each operation is run by itself."
+    elif model.run_eagerly:
+        reason = (
+            "The model was compiled with run_eagerly=True: each operation is run by itself."
+        )
+    elif backend == "jax":
+        reason = (
+            "The model was compiled with jit_compile=False, or a layer refuses it: each "
+            "operation is run by itself."
+        )
+    else:
+        reason = SLOWER[backend]
+    from epochwise.engines.on_keras import keras_engine
+
+    return keras_engine(model, reason=reason, segments=segments, **options)
+
+
+def _refused(engine: Any, model: Any, example: Samples) -> str | None:
+    """Return why the compiled engine cannot train with the model's own `train_step`."""
+    values = engine.take()
+    try:
+        engine.trace(example)
+    except EpochwiseError:
+        raise
+    except Exception as error:
+        if not engine.has_own_step:
+            raise
+        told = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    else:
+        if all(
+            variable is value
+            for group, taken in zip(engine.take(), values, strict=True)
+            for variable, value in zip(group, taken, strict=True)
+        ):
+            return None
+        told = "it assigns to variables instead of returning their new values"
+    engine.give_back(values)
+    return f"{type(model).__name__}.train_step is no pure function ({told})"
 
 
 def on_device(model: Any, example: Samples, parts: Sequence[Samples]) -> list[Samples]:
@@ -194,14 +218,18 @@ def on_device(model: Any, example: Samples, parts: Sequence[Samples]) -> list[Sa
     """
     import keras
 
-    weight_bytes, free_bytes = 0, None
+    from epochwise.engines.values import build, weight_bytes
+
     if keras.config.backend() == "jax":
-        from epochwise.engines.on_jax import build, free_device_bytes
+        from epochwise.engines.on_jax import free_device_bytes
 
         build(model, example)
-        weight_bytes = sum(int(variable.value.nbytes) for variable in model.trainable_variables)
-        free_bytes = free_device_bytes()
-    return parts_that_fit(parts, weight_bytes=weight_bytes, free_bytes=free_bytes)
+    else:
+        from epochwise.engines.on_keras import free_device_bytes
+
+    return parts_that_fit(
+        parts, weight_bytes=weight_bytes(model), free_bytes=free_device_bytes()
+    )
 
 
 def check_compiled(model: Any) -> None:

@@ -1,5 +1,4 @@
 """The compiled engine: a segment of iterations is one program on the device."""
 
 from epochwise.engines.on_jax.engine import JaxEngine as JaxEngine
-from epochwise.engines.on_jax.engine import build as build
 from epochwise.engines.on_jax.engine import free_device_bytes as free_device_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,16 +21,25 @@ from epochwise.engines.base import SegmentResult
 from epochwise.engines.memory import free_host_bytes
 from epochwise.engines.on_jax.execution import Execution, choose
 from epochwise.engines.on_jax.iteration import (
-    Batch,
     Trained,
-    Values,
     evaluation,
-    has_own_step,
     learning_rate,
     metrics_result,
     training_iteration,
 )
 from epochwise.engines.on_jax.pooling import rewrite_pooling
+from epochwise.engines.values import (
+    Batch,
+    Values,
+    build,
+    count_updates,
+    has_own_step,
+    loss_first,
+    named,
+    replaced,
+    reset_values,
+    variables,
+)
 from epochwise.errors import TrainingError
 from epochwise.events import EngineDescription
 
@@ -70,7 +79,7 @@ class JaxPending:
             losses = losses[self.start : self.stop]
         return SegmentResult(
             losses=tuple(float(loss) for loss in losses),
-            metrics={name: float(metrics[name]) for name in _loss_first(metrics)},
+            metrics={name: float(metrics[name]) for name in loss_first(metrics)},
             learning_rate=None if rate is None else float(rate),
             weights_finite=finite is None or bool(finite),
         )
@@ -139,7 +148,7 @@ class JaxEngine:
         else:
             self._validation = None if validation is None else _to_device(validation)
         self._compiler = _Compiler()
-        self._fresh_metrics = self._metrics_when_reset()
+        self._fresh_metrics = reset_values(model)
         self._platform = jax.default_backend()
         self._told = segments
         self._chosen: tuple[Execution, str] | None = None
@@ -183,7 +192,7 @@ class JaxEngine:
     def take(self, *, fresh_metrics: bool = False) -> Values:
         """See `Engine.take`."""
         values = Values(
-            *([variable.value for variable in group] for group in self._variables())
+            *([variable.value for variable in group] for group in variables(self._model))
         )
         if not fresh_metrics:
             return values
@@ -191,7 +200,7 @@ class JaxEngine:
 
     def give_back(self, values: Values) -> None:
         """See `Engine.give_back`."""
-        for group, arrays in zip(self._variables(), values, strict=True):
+        for group, arrays in zip(variables(self._model), values, strict=True):
             for variable, array in zip(group, arrays, strict=True):
                 if variable._value is not array:
                     variable.assign(array)
@@ -199,23 +208,11 @@ class JaxEngine:
     def to_host(self, values: Values) -> dict[str, Array]:
         """See `Engine.to_host`. On a CPU nothing is copied: arrays of JAX never change."""
         arrays = jax.device_get(values)
-        return {
-            f"{group}/{place}": np.asarray(array)
-            for group, of_group in zip(Values._fields, arrays, strict=True)
-            for place, array in enumerate(of_group)
-        }
+        return {name: np.asarray(array) for name, array in named(arrays)}
 
     def from_host(self, values: Values, arrays: Mapping[str, Array]) -> Values:
         """See `Engine.from_host`."""
-        return Values(
-            *(
-                [
-                    jnp.asarray(arrays[name]) if (name := f"{group}/{place}") in arrays else now
-                    for place, now in enumerate(of_group)
-                ]
-                for group, of_group in zip(Values._fields, values, strict=True)
-            )
-        )
+        return replaced(values, {name: jnp.asarray(array) for name, array in arrays.items()})
 
     def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
         """See `Engine.prepare`."""
@@ -291,34 +288,13 @@ class JaxEngine:
 
     def updates(self) -> Mapping[str, int]:
         """See `Engine.updates`."""
-        optimizer = self._model.optimizer
-        return {optimizer.name: int(optimizer.iterations)}
+        return count_updates(self._model)
 
     @property
     def _scans(self) -> bool:
         """Whether a segment is one compiled loop; known once a program was traced."""
         assert self._chosen is not None
         return self._chosen[0] == "scan"
-
-    def _variables(self) -> tuple[list[Any], ...]:
-        """The model's variables, in the order of `Values`."""
-        model = self._model
-        return (
-            model.trainable_variables,
-            model.non_trainable_variables,
-            model.optimizer.variables,
-            model.metrics_variables,
-        )
-
-    def _metrics_when_reset(self) -> list[np.ndarray[Any, Any]]:
-        """What the metrics' variables hold at the start of an epoch."""
-        variables = self._model.metrics_variables
-        now = [variable.value for variable in variables]
-        self._model.reset_metrics()
-        fresh = [np.array(variable.value) for variable in variables]
-        for variable, value in zip(variables, now, strict=True):
-            variable.assign(value)
-        return fresh
 
     def _specify(self, window: Window, resident: Batch | None) -> tuple[Specification, ...]:
         """What a window's program is compiled for, without loading it."""
@@ -452,16 +428,6 @@ class JaxEngine:
         return key, lower
 
 
-def build(model: keras.Model, example: Samples) -> None:
-    """Create the model's, the metrics' and the optimizer's variables where they are missing."""
-    model._assert_compile_called("fit")
-    few = example.rows(np.arange(min(2, example.count)))
-    x = few.x
-    if few.divisor is not None:
-        x = jax.tree.map(lambda leaf: leaf.astype(np.float32) / np.float32(few.divisor), x)
-    model._symbolic_build(data_batch=(x, few.y, few.weight))
-
-
 def device_name() -> str:
     """Return the kind and number of devices that JAX computes on."""
     devices = jax.devices()
@@ -483,11 +449,6 @@ def _all_finite(arrays: Sequence[jax.Array]) -> jax.Array:
     """Tell whether no array holds NaN or infinity."""
     finite = [jnp.isfinite(leaf).all() for leaf in arrays]
     return jnp.all(jnp.stack(finite)) if finite else jnp.bool_(True)
-
-
-def _loss_first(names: Iterable[str]) -> list[str]:
-    """The names with `loss` before the others, which keep their order."""
-    return sorted(names, key=lambda name: name != "loss")
 
 
 def _to_device(samples: Samples) -> Batch:

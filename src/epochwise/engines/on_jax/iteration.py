@@ -15,24 +15,9 @@ import jax.numpy as jnp
 import keras
 from keras.src.backend.common.stateless_scope import StatelessScope
 
-from epochwise.errors import ModelError
-
-
-class Values(NamedTuple):
-    """All that training changes, in the order of the model's own lists."""
-
-    trainable: list[jax.Array]
-    non_trainable: list[jax.Array]
-    optimizer: list[jax.Array]
-    metrics: list[jax.Array]
-
-
-class Batch(NamedTuple):
-    """Features, targets and weights of some samples; trees of arrays or `None`."""
-
-    x: Any
-    y: Any
-    weight: Any
+from epochwise.engines.microbatches import Weigh, check_microbatches, microbatch_weight
+from epochwise.engines.own_step import OwnMean, own_loss_and_logs, own_means
+from epochwise.engines.values import Batch, Values, as_keras_data, has_own_step
 
 
 class Trained(NamedTuple):
@@ -60,13 +45,12 @@ def gather(data: Batch, rows: jax.Array, divisor: float | None) -> Batch:
     return batch._replace(x=scaled)
 
 
-def has_own_step(model: keras.Model, name: str) -> bool:
-    """Tell whether the user's class overrides `train_step` or `test_step`."""
-    return getattr(type(model), name) is not getattr(keras.Model, name)
-
-
 def training_iteration(
-    model: keras.Model, divisor: float | None, microbatch_size: int | None
+    model: keras.Model,
+    divisor: float | None,
+    microbatch_size: int | None,
+    *,
+    compiled: bool = True,
 ) -> Iteration:
     """Return the function that one iteration of this model is.
 
@@ -74,23 +58,19 @@ def training_iteration(
         model: compiled and built.
         divisor: see `Samples.divisor`.
         microbatch_size: samples that go through the network at once, `None` for all.
+        compiled: whether it will be compiled; else it is called as it is.
 
     Raises:
         ModelError: microbatches were asked for and the model's loss cannot be put
             together from parts.
     """
+    check_microbatches(model, microbatch_size)
     if has_own_step(model, "train_step"):
-        if microbatch_size is not None:
-            raise ModelError(
-                f"microbatch_size={microbatch_size} cannot be used with "
-                f"{type(model).__name__}.train_step, which updates the weights itself.",
-                "leave out microbatch_size, or remove the train_step of your own.",
-            )
         return _own_step_iteration(model, divisor)
     if microbatch_size is None:
         return _whole_batch_iteration(model, divisor)
-    weigh = _microbatch_weight(model)
-    return _microbatched_iteration(model, divisor, microbatch_size, weigh)
+    weigh = microbatch_weight(model)
+    return _microbatched_iteration(model, divisor, microbatch_size, weigh, compiled)
 
 
 def _whole_batch_iteration(model: keras.Model, divisor: float | None) -> Iteration:
@@ -122,7 +102,8 @@ def _microbatched_iteration(
     model: keras.Model,
     divisor: float | None,
     microbatch_size: int,
-    weigh: Callable[[Batch], jax.Array],
+    weigh: Weigh,
+    compiled: bool,
 ) -> Iteration:
     """The batch goes through in parts; gradients are weighted by what each part holds.
 
@@ -159,10 +140,12 @@ def _microbatched_iteration(
         zeros = [jnp.zeros_like(leaf) for leaf in values.trainable]
         zero = jnp.zeros((), jnp.float32)
         carry = (values.non_trainable, values.metrics, zeros, zero, zero)
-        if full:
-            carry, _ = jax.lax.scan(
-                part, carry, rows[: full * microbatch_size].reshape(full, microbatch_size)
-            )
+        parts = rows[: full * microbatch_size].reshape(full, microbatch_size)
+        if full and compiled:
+            carry, _ = jax.lax.scan(part, carry, parts)
+        elif full:
+            for part_rows in parts:
+                carry, _ = part(carry, part_rows)
         if size % microbatch_size:
             carry, _ = part(carry, rows[full * microbatch_size :])
         non_trainable, metrics, sums, loss_sum, weight_sum = carry
@@ -176,91 +159,50 @@ def _microbatched_iteration(
     return iteration
 
 
-def _microbatch_weight(model: keras.Model) -> Callable[[Batch], jax.Array]:
-    """Return what a microbatch weighs, so that parts add up to the batch's own loss.
-
-    Keras divides a loss by the number of samples (`sum_over_batch_size`) or by the sum
-    of their weights (`mean_with_sample_weight`); a part weighs what it was divided by.
-
-    Raises:
-        ModelError: the loss is a plain sum, outputs carry masks, or outputs are divided
-            by different things: no one weight is right then.
-    """
-    flat = getattr(model._compile_loss, "_flat_losses", None) or ()
-    reductions = {getattr(loss, "reduction", "sum_over_batch_size") for _, loss, _, _ in flat}
-    masked = [
-        output.name
-        for output in keras.tree.flatten(getattr(model, "outputs", None) or [])
-        if getattr(output, "_keras_mask", None) is not None
-    ]
-    if masked:
-        raise ModelError(
-            f"microbatch_size cannot be used: output {masked[0]!r} carries a mask, so the "
-            "samples of a batch do not weigh the same.",
-            "leave out microbatch_size, or hand the mask over as sample_weight.",
-        )
-    by_count = {"sum_over_batch_size", "mean"}
-    if reductions <= by_count:
-        return _count_weight
-    if reductions == {"mean_with_sample_weight"}:
-        return _sum_weight
-    named = ", ".join(sorted(str(reduction) for reduction in reductions))
-    raise ModelError(
-        f"microbatch_size cannot be used with the loss reduction {named}: its parts do not "
-        "add up to the batch's loss.",
-        'leave out microbatch_size, or use reduction="sum_over_batch_size".',
-    )
-
-
-def _count_weight(batch: Batch) -> jax.Array:
-    """The number of samples."""
-    return jnp.float32(jax.tree.leaves(batch.x)[0].shape[0])
-
-
-def _sum_weight(batch: Batch) -> jax.Array:
-    """The sum of the sample weights; the number of samples where they have none."""
-    weights = jax.tree.leaves(batch.weight)
-    if not weights:
-        return _count_weight(batch)
-    return jnp.sum(weights[0].astype(jnp.float32))
-
-
 def _own_step_iteration(model: keras.Model, divisor: float | None) -> Iteration:
-    """The user's `train_step(state, data)`; its loss is read from a cleared tracker.
+    """The user's `train_step(state, data)`; its loss is read from cleared means.
 
-    Whatever loss tracker of Keras's it updates is set to zero before the step and added
-    back after it, so that what it holds in between is the batch's own loss.
+    Every plain mean among the metrics is set to zero before the step and added back
+    after it, so that what the step logs in between is of its batch alone.
     """
-    tracked = _tracker_places(model)
+    means = _places(model)
 
     def iteration(values: Values, data: Batch, rows: jax.Array) -> Trained:
         cleared = list(values.metrics)
-        for place in tracked:
-            cleared[place] = jnp.zeros_like(cleared[place])
+        for mean in means:
+            for place in (mean.total_place, mean.count_place):
+                cleared[place] = jnp.zeros_like(cleared[place])
         state = (values.trainable, values.non_trainable, values.optimizer, cleared)
-        logs, after = model.train_step(state, tuple(gather(data, rows, divisor)))
+        logs, after = model.train_step(state, as_keras_data(gather(data, rows, divisor)))
         after = Values(*(list(part) for part in after))
-        loss = logs.get("loss", jnp.nan)
-        if tracked:
-            total, count = (after.metrics[place] for place in tracked)
-            loss = jnp.where(count > 0, total / count, loss)
-            for place in tracked:
+        told = []
+        for mean in means:
+            total, count = after.metrics[mean.total_place], after.metrics[mean.count_place]
+            for place in (mean.total_place, mean.count_place):
                 after.metrics[place] = values.metrics[place] + after.metrics[place]
-            if "loss" in logs:
-                total, count = (after.metrics[place] for place in tracked)
-                logs = {**logs, "loss": jnp.where(count > 0, total / count, logs["loss"])}
-        logs = {name: jnp.asarray(value, jnp.float32) for name, value in logs.items()}
-        return Trained(after, jnp.asarray(loss, jnp.float32), logs)
+            so_far = after.metrics[mean.total_place], after.metrics[mean.count_place]
+            told.append(OwnMean(mean.metric, total, count, *so_far))
+        loss, logs = own_loss_and_logs(model, told, logs)
+        return Trained(after, loss, logs)
 
     return iteration
 
 
-def _tracker_places(model: keras.Model) -> list[int]:
-    """Where the loss tracker's total and count stand among the metrics' variables."""
-    if model._loss_tracker is None:
-        return []
+class _Places(NamedTuple):
+    """Where a mean's total and count stand among the metrics' variables."""
+
+    metric: keras.metrics.Mean
+    total_place: int
+    count_place: int
+
+
+def _places(model: keras.Model) -> list[_Places]:
+    """Where the model's plain means stand."""
     places = {id(variable): place for place, variable in enumerate(model.metrics_variables)}
-    return [places[id(variable)] for variable in model._loss_tracker.variables]
+    return [
+        _Places(mean, places[id(mean.total)], places[id(mean.count)])
+        for mean in own_means(model)
+    ]
 
 
 def evaluation(
@@ -272,7 +214,7 @@ def evaluation(
         values: Values, data: Batch, rows: jax.Array
     ) -> tuple[Values, dict[str, jax.Array]]:
         state = (values.trainable, values.non_trainable, values.metrics)
-        logs, after = model.test_step(state, tuple(gather(data, rows, divisor)))
+        logs, after = model.test_step(state, as_keras_data(gather(data, rows, divisor)))
         trainable, non_trainable, metrics = (list(part) for part in after)
         return Values(trainable, non_trainable, values.optimizer, metrics), dict(logs)
 

@@ -1,0 +1,162 @@
+"""What training changes in a Keras model, in one order that every engine shares.
+
+Owns the groups of variables, the optimizers, and what the metrics hold when they are
+reset. Knows no backend: the arrays are whatever the backend computes with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from epochwise.data.samples import Samples, map_leaves
+
+
+class Values(NamedTuple):
+    """All that training changes, in the order of the model's own lists."""
+
+    trainable: list[Any]
+    non_trainable: list[Any]
+    optimizer: list[Any]
+    metrics: list[Any]
+
+
+class Batch(NamedTuple):
+    """Features, targets and weights of some samples; trees of arrays or `None`."""
+
+    x: Any
+    y: Any
+    weight: Any
+
+
+def named(values: Values) -> Iterator[tuple[str, Any]]:
+    """Yield each array of the values with its name, `trainable/0` first.
+
+    Example:
+        >>> [name for name, _ in named(Values([1.0], [], [2.0, 3.0], []))]
+        ['trainable/0', 'optimizer/0', 'optimizer/1']
+    """
+    for group, arrays in zip(Values._fields, values, strict=True):
+        for place, array in enumerate(arrays):
+            yield f"{group}/{place}", array
+
+
+def replaced(values: Values, arrays: Mapping[str, Any]) -> Values:
+    """Return the values with those replaced that `arrays` names, as `named` does.
+
+    Example:
+        >>> replaced(Values([1.0], [], [2.0, 3.0], []), {"optimizer/1": 4.0})
+        Values(trainable=[1.0], non_trainable=[], optimizer=[2.0, 4.0], metrics=[])
+    """
+    return Values(
+        *(
+            [arrays.get(f"{group}/{place}", now) for place, now in enumerate(of_group)]
+            for group, of_group in zip(Values._fields, values, strict=True)
+        )
+    )
+
+
+def variables(model: keras.Model) -> Values:
+    """Return the model's variables by group, those of its one optimizer among them."""
+    return Values(
+        model.trainable_variables,
+        model.non_trainable_variables,
+        [] if model.optimizer is None else model.optimizer.variables,
+        model.metrics_variables,
+    )
+
+
+def all_variables(model: keras.Model) -> Values:
+    """Return the model's variables by group, with those of all optimizers that it holds.
+
+    A `train_step` of the user's may have several, each an attribute of the model.
+    `model.optimizer` comes first.
+    """
+    return variables(model)._replace(
+        optimizer=[
+            variable for _, optimizer in _optimizers(model) for variable in optimizer.variables
+        ]
+    )
+
+
+def count_updates(model: keras.Model) -> dict[str, int]:
+    """Return the updates that each optimizer of the model has counted, by its name.
+
+    Where two have the same name they go by the attributes that hold them.
+    """
+    named = list(_optimizers(model))
+    names = [optimizer.name for _, optimizer in named]
+    counts = {}
+    for attribute, optimizer in named:
+        name = attribute if names.count(optimizer.name) > 1 else optimizer.name
+        counts[name] = int(keras.ops.convert_to_numpy(optimizer.iterations))
+    return counts
+
+
+def has_own_step(model: keras.Model, name: str) -> bool:
+    """Tell whether the user's class overrides `train_step` or `test_step`."""
+    return getattr(type(model), name) is not getattr(keras.Model, name)
+
+
+def as_keras_data(batch: Batch) -> Any:
+    """Return a batch as Keras hands it to `train_step`: `x`, `(x, y)` or with weights."""
+    return keras.utils.pack_x_y_sample_weight(batch.x, batch.y, batch.weight)
+
+
+def build(model: keras.Model, example: Samples) -> None:
+    """Create the model's, the metrics' and the optimizer's variables where they are missing.
+
+    Args:
+        model: compiled.
+        example: one sample or more, raw.
+    """
+    model._assert_compile_called("fit")
+    few = example.rows(np.arange(min(2, example.count)))
+    x = few.x
+    if few.divisor is not None:
+        divisor = np.float32(few.divisor)
+        x = map_leaves(lambda leaf: leaf.astype(np.float32) / divisor, x)
+    model._symbolic_build(data_batch=(x, few.y, few.weight))
+
+
+def weight_bytes(model: keras.Model) -> int:
+    """Return the size of the model's trainable weights [bytes]; 0 before it is built."""
+    return sum(
+        math.prod(variable.shape) * np.dtype(variable.dtype).itemsize
+        for variable in model.trainable_variables
+    )
+
+
+def reset_values(model: keras.Model) -> list[np.ndarray[Any, Any]]:
+    """Return what the metrics' variables hold when reset; the model stays as it is."""
+    held = model.metrics_variables
+    now = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in held]
+    model.reset_metrics()
+    fresh = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in held]
+    for variable, value in zip(held, now, strict=True):
+        variable.assign(value)
+    return fresh
+
+
+def loss_first(names: Iterable[str]) -> list[str]:
+    """Return the names with `loss` before the others, which keep their order.
+
+    Example:
+        >>> loss_first(["accuracy", "loss", "auc"])
+        ['loss', 'accuracy', 'auc']
+    """
+    return sorted(names, key=lambda name: name != "loss")
+
+
+def _optimizers(model: keras.Model) -> Iterator[tuple[str, Any]]:
+    """Yield the model's optimizers with their attributes: `optimizer`, then its own."""
+    seen: set[int] = set()
+    attributes = {"optimizer": model.optimizer, **vars(model)}
+    for attribute, value in attributes.items():
+        if isinstance(value, keras.optimizers.Optimizer) and id(value) not in seen:
+            seen.add(id(value))
+            yield attribute, value
