@@ -8,11 +8,13 @@ the means say afterwards is of the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
+
+from epochwise.errors import ModelError
 
 
 class OwnMean(NamedTuple):
@@ -48,10 +50,11 @@ def own_loss_and_logs(
 ) -> tuple[Any, dict[str, Any]]:
     """Return the batch's own loss, and the logs as the epoch so far has them.
 
-    The loss is what Keras's tracker holds of the batch, else the step's `loss`, which is
-    the batch's own too; NaN where the step tells no loss. A log is the epoch's if a mean
-    has its name, or if it is what a mean says of the batch (a tracker may be logged under
-    another name); else it stays as the step returned it.
+    The loss is what Keras's tracker holds of the batch, else the step's `loss`, else the
+    first of its logs whose name ends in `loss` (of `g_loss` and `d_loss`, say): all of the
+    batch alone by now. A log is the epoch's if a mean has its name, or if it is what a
+    mean says of the batch (a tracker may be logged under another name); else it stays as
+    the step returned it.
 
     Args:
         model: whose step it was.
@@ -60,9 +63,12 @@ def own_loss_and_logs(
 
     Returns:
         The loss and the logs, float32 scalars of the backend.
+
+    Raises:
+        ModelError: the step logged no loss.
     """
     told = {name: _scalar(value) for name, value in logs.items()}
-    loss = told.get("loss", _scalar(float("nan")))
+    loss = told[_loss_name(model, told)]
     epochs = dict(told)
     by_name = {}
     for mean in means:
@@ -76,6 +82,18 @@ def own_loss_and_logs(
             same = ops.logical_and(counted, ops.equal(value, own))
             epochs[name] = ops.where(same, so_far, epochs[name])
     return loss, {name: by_name.get(name, value) for name, value in epochs.items()}
+
+
+def _loss_name(model: keras.Model, names: Iterable[str]) -> str:
+    """Return which of a step's logs is the loss."""
+    found = sorted((name for name in names if name.endswith("loss")), key="loss".__ne__)
+    if not found:
+        raise ModelError(
+            f"{type(model).__name__}.train_step returned no log whose name ends in 'loss': "
+            f"{sorted(names)}.",
+            'return {"loss": loss} among the logs of train_step.',
+        )
+    return found[0]
 
 
 def _scalar(value: Any) -> Any:
