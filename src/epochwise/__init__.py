@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from epochwise.api import fit as fit
     from epochwise.choosing.worth import worth as worth
+    from epochwise.counter import EpochCounter as EpochCounter
     from epochwise.data.iterations import Iteration as Iteration
     from epochwise.data.iterations import iterate as iterate
     from epochwise.data.sampler import EpochSampler as EpochSampler
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from epochwise.record import Run as Run
 
 _HOMES = {
+    "EpochCounter": "epochwise.counter",
     "EpochSampler": "epochwise.data.sampler",
     "EpochwiseError": "epochwise.errors",
     "Iteration": "epochwise.data.iterations",
@@ -28,6 +30,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "EpochCounter",
     "EpochSampler",
     "EpochwiseError",
     "Iteration",
