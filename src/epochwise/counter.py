@@ -114,22 +114,18 @@ class FitReport:
         planned = call.iterations_per_epoch
         ended = self.run.stop is not None and self.run.stop.rule == "callback"
         full = self.iterations_by_epoch[:-1] if ended else self.iterations_by_epoch
-        if planned is not None:
-            other = [
-                (number, iterations)
-                for number, iterations in enumerate(full, 1)
-                if iterations != planned
-            ]
-            for number, iterations in other[:_SHOWN]:
-                yield f"epoch {number:,} had {iterations:,} of {planned:,} iterations"
-            if len(other) > _SHOWN:
-                yield f"so had {len(other) - _SHOWN:,} more epochs"
+        expected = planned or (full[0] if full else 0)
+        other = [(n, count) for n, count in enumerate(full, 1) if count != expected]
+        for number, count in other[:_SHOWN]:
+            yield f"epoch {number:,} had {count:,} of {expected:,} iterations"
+        if len(other) > _SHOWN:
+            yield f"{len(other) - _SHOWN:,} more epochs had another number of iterations"
         if not ended and len(self.iterations_by_epoch) != call.epochs:
             yield f"{len(self.iterations_by_epoch):,} of {call.epochs:,} epochs were run"
         due = call.updates_after(self.iterations)
         if len(self.updates) == 1 and set(self.updates.values()) != {due}:
             [(name, made)] = self.updates.items()
-            yield f"{name} made {made:,} weight updates, {due:,} were due"
+            yield f"{name} counted {made:,} weight updates, {due:,} were due"
         if not ended and self.planned.samples not in (None, self.samples):
             yield f"{self.samples:,} samples were seen, {self.planned.samples:,} were planned"
 

@@ -187,9 +187,9 @@ def _cautions(call: FitCall, stream: Plan | None) -> Iterator[Caution]:
     if not call.restartable and call.epochs > 1 and call.steps_per_epoch is None:
         yield Caution(
             note="data that can be read once",
-            sentence=f"{call.source} can be read only once: after epoch 1 nothing is left, "
-            f"and the other {call.epochs - 1:,} would train on nothing; use arrays, a "
-            "keras.utils.PyDataset or epochs=1.",
+            sentence=f"{call.source} can be read only once: after epoch 1 it is used up, and "
+            "later epochs would train on nothing, or again on the first batches, which Keras "
+            "keeps; use arrays, a keras.utils.PyDataset or epochs=1.",
         )
     if call.gathered > 1:
         yield from _accumulation_cautions(call)

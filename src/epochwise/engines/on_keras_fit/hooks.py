@@ -297,21 +297,21 @@ class _Fit:
 
     def _reason(self) -> StopReason:
         """Return why it ended."""
-        done, planned = self._position, self._foreseen.call.iterations
+        done, planned = self._position.iterations_done, self._foreseen.call.iterations
         if self._model.stop_training:
             return StopReason(
                 rule="callback",
                 sentence="A callback set model.stop_training in epoch "
                 f"{self._epoch_index + 1:,}.",
             )
-        if planned is not None and done.iterations_done < planned:
+        if planned is not None and done < planned:
             return StopReason(
                 rule="data",
-                sentence=f"The data gave {done.iterations_done:,} of {planned:,} planned "
-                "iterations.",
+                sentence=f"The data gave {done:,} of {planned:,} planned iterations.",
             )
+        epochs = self._epoch_index + 1
         return StopReason(
-            rule="plan", sentence=f"All {done.iterations_done:,} planned iterations are done."
+            rule="plan", sentence=f"All {epochs:,} epochs are done, {done:,} iterations."
         )
 
 
