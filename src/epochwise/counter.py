@@ -165,8 +165,8 @@ class EpochCounter(FitHooks):
         >>> history = model.fit(
         ...     x, y, batch_size=4, epochs=2, callbacks=[counter], verbose=0
         ... )
-        >>> counter.report.iterations_by_epoch, counter.report.updates
-        ((3, 3), {'sgd': 6})
+        >>> counter.report.iterations_by_epoch, counter.report.samples
+        ((3, 3), 20)
     """
 
     def __init__(
