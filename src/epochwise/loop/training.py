@@ -79,12 +79,14 @@ def train(
     pace = _Pace(course.segment_seconds)
     ahead: tuple[Window, Loaded] | None = None
 
+    compiled = engine.compile_seconds
     engine.prepare(course.training_windows(position), course.validation_windows())
     yield RunBegun(
         plan=course.plan,
         epochs=course.epochs,
         position=position,
         engine=engine.description,
+        compile_seconds=engine.compile_seconds - compiled,
     )
     if state is None:
         yield Boundary(
@@ -163,15 +165,18 @@ def train(
             if course.evaluates_at(position, ends=ends) and not at_once:
                 assert course.validation is not None
                 yield EvaluationBegun(epoch_index=epoch_index, position=position)
-                evaluated = evaluate(
+                for told in evaluate(
                     engine,
                     course.validation,
                     batches=course.validation_batches,
                     epoch_index=epoch_index,
                     position=position,
                     clock=clock,
-                )
-                yield evaluated
+                    batchwise=course.evaluates_batchwise,
+                ):
+                    yield told
+                    evaluated = told if isinstance(told, Evaluated) else None
+                assert evaluated is not None
                 metrics = {**metrics, **evaluated.named}
             seen = Seen(
                 position=position,

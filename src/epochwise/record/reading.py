@@ -226,6 +226,7 @@ def _event(row: Row, plan: Plan | None) -> Event:
             epochs=None if epochs is None else _count(epochs),
             position=position,
             engine=EngineDescription(**{key: str(row["engine"][key]) for key in _ENGINE_KEYS}),
+            compile_seconds=number(row["compile_seconds"]),
         )
     if kind == "stopped":
         return Stopped(

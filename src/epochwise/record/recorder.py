@@ -25,6 +25,7 @@ import numpy as np
 
 from epochwise.data.samples import Array
 from epochwise.events import (
+    BatchEvaluated,
     BestEvaluation,
     Boundary,
     CheckpointCommitted,
@@ -121,7 +122,7 @@ class Recorder:
             if self._clock() - self._flushed >= FLUSH_SECONDS:
                 self._flush()
             return
-        if isinstance(event, Boundary):  # leaves no line
+        if isinstance(event, (Boundary, BatchEvaluated)):  # leave no line
             return
         self._write_segments()
         if isinstance(event, EpochBegun) and event.position.iterations_in_epoch_done:

@@ -67,6 +67,7 @@ class Tally:
         match event:
             case RunBegun():
                 self._plan, self._engine = event.plan, event.engine
+                self._spend(compiling=event.compile_seconds)
                 if event.plan is not None:
                     self._iterations_per_epoch = event.plan.iterations_per_epoch
             case EpochBegun():
