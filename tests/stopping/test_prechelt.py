@@ -164,6 +164,12 @@ def test_what_is_not_finite_counts_as_a_rise() -> None:
     assert replay(rule, {"val_loss": [NAN, NAN, NAN, NAN]})[1] is None
 
 
+def test_no_loss_of_generalization_stops_nothing() -> None:
+    """Though the mean of equal training errors be rounded to below them (as this one is)."""
+    history = {"loss": [0.4045546588460657] * 3, "val_loss": [1.0] * 3}
+    assert replay(ProgressQuotient(alpha=1, strip_epochs=3), history) == (3, None)
+
+
 def test_an_error_of_zero_is_as_low_as_errors_get() -> None:
     """Any error after it is infinitely far above; zero again is not."""
     assert replay(GeneralizationLoss(alpha=5), {"val_loss": [0.0, 0.0, 0.1]})[0] == 3
