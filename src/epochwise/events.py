@@ -268,6 +268,7 @@ class Stopped:
         best: the best evaluation; `None` where nobody counted or nothing was evaluated.
         restored: whether the model holds the weights of the best evaluation now, not
             the last ones.
+        notes: what a stopping rule came upon and the user should know, in sentences.
     """
 
     position: Position
@@ -275,6 +276,7 @@ class Stopped:
     updates: Mapping[str, int] = field(default_factory=dict)
     best: BestEvaluation | None = None
     restored: bool = False
+    notes: tuple[str, ...] = ()
 
 
 Event: TypeAlias = (

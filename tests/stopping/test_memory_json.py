@@ -26,10 +26,13 @@ from epochwise.stopping import (
     TimeLimit,
     epochs_of,
     from_json,
+    rule_from_json,
+    rule_to_json,
     to_json,
 )
 
 PATIENCE = Patience(metric="val_loss", epochs=3)
+NOISE = Patience(metric="val_accuracy", epochs=3, min_delta="noise")
 EVERY = AnyOf(
     (
         NonFinite(),
@@ -80,6 +83,19 @@ def test_no_rules_remember_nothing() -> None:
     """An empty list of memories."""
     assert to_json(AnyOf().start()) == []
     assert through_text(AnyOf(), ()) == ()
+
+
+def test_settings_come_back_too() -> None:
+    """A run is resumed by its name alone, with the rules that its record tells of."""
+    rules = AnyOf((EVERY, Patience(metric="val_gain", evaluations=1, better="higher"), NOISE))
+    kept = json.loads(json_text(rule_to_json(rules)))
+    assert rule_from_json(kept) == rules
+
+
+def test_a_rule_of_somebody_else_is_asked_for() -> None:
+    """Its code is not in the record."""
+    with pytest.raises(RunError, match="give resume the rules again"):
+        rule_from_json({"rule": "Overfits", "factor": 2})
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ from epochwise.loop.evaluation import evaluate
 from epochwise.loop.memory import Memory
 from epochwise.position import START, Position
 from epochwise.state import TrainingState
-from epochwise.stopping import NonFinite, Seen
+from epochwise.stopping import NonFinite, Seen, notes
 
 FIRST_SEGMENT = 8
 """Iterations in the first segment, which tells how long one takes."""
@@ -224,6 +224,7 @@ def train(
         updates={name: counted[name] - before_run.get(name, 0) for name in counted},
         best=best,
         restored=restores,
+        notes=notes(course.stop, memory.rules),
     )
 
 

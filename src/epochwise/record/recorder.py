@@ -176,6 +176,7 @@ class Recorder:
             updates=run.updates,
             best=run.best,
             restored=run.restored,
+            notes=run.notes,
         )
         ending = {
             "test": run.test,
