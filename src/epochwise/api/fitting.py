@@ -101,8 +101,8 @@ def fit(
         segments: how segments are executed; `None` follows from model and device.
         listeners: plug-ins with a method `on_event`.
         stop: rules that may end the run before its plan does, one or several
-            (`epochwise.Patience`, `Target`, `TimeLimit` and others); a loss that is not
-            finite always ends it, unless this is an empty list.
+            (`epochwise.stopping` has `Patience`, `Target`, `TimeLimit` and others); a
+            loss that is not finite always ends it, unless this is an empty list.
         best_metric: the metric of the validation part by which the best weights are
             told; `None` for that of the first rule, or `val_loss`.
         keep: `"best"` to hold the best weights at the end, whatever ended the run;
