@@ -32,6 +32,7 @@ from epochwise.events import (
     Boundary,
     EpochBegun,
     EpochDone,
+    Evaluated,
     EvaluationBegun,
     Event,
     IterationsDone,
