@@ -3,14 +3,17 @@
 Importing this imports no framework; calling a function does.
 """
 
+from epochwise.api.advising import Question
 from epochwise.api.fitting import fit
 from epochwise.api.material import Given
 from epochwise.api.resuming import go_on, is_finished, resume
 from epochwise.api.settings import Settings
 from epochwise.api.training import Source, train
+from epochwise.api.tuning import tune, tune_source
 
 __all__ = [
     "Given",
+    "Question",
     "Settings",
     "Source",
     "fit",
@@ -18,4 +21,6 @@ __all__ = [
     "is_finished",
     "resume",
     "train",
+    "tune",
+    "tune_source",
 ]

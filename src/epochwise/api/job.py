@@ -35,7 +35,14 @@ class Job:
     data_seconds: float
 
 
-def job_of(model: Any, material: Material, settings: Settings, data_seconds: float) -> Job:
+def job_of(
+    model: Any,
+    material: Material,
+    settings: Settings,
+    data_seconds: float,
+    *,
+    engine: Engine[Any, Any] | None = None,
+) -> Job:
     """Return the training of a compiled model.
 
     Args:
@@ -43,18 +50,20 @@ def job_of(model: Any, material: Material, settings: Settings, data_seconds: flo
         material: what to train and evaluate on.
         settings: how to train.
         data_seconds: see `Job`.
+        engine: one that was made for this model and data; `None` to make it.
 
     Raises:
         ModelError: the model cannot be trained as asked.
     """
-    engine = engine_for(
-        model,
-        example=material.example,
-        resident=material.resident,
-        validation=material.resident_validation,
-        microbatch_size=settings.microbatch_size,
-        segments=settings.segments,
-    )
+    if engine is None:
+        engine = engine_for(
+            model,
+            example=material.example,
+            resident=material.resident,
+            validation=material.resident_validation,
+            microbatch_size=settings.microbatch_size,
+            segments=settings.segments,
+        )
     return Job(
         model=model,
         engine=engine,

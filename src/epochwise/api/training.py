@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from epochwise import loop, models
+from epochwise.api.advising import Question, advise
 from epochwise.api.job import Job, job_of
 from epochwise.api.keeping import Kept, header_of, keeping
 from epochwise.api.material import material_of_samples, parted_samples
 from epochwise.api.running import carry_out
 from epochwise.api.settings import Settings
+from epochwise.choosing.batch_size.advice import Advice
 from epochwise.data import sources
 from epochwise.data.given import in_order
 from epochwise.data.samples import Dataset, Samples, leaves
@@ -37,11 +39,15 @@ from epochwise.record import (
     Run,
     RunFolder,
     Tally,
+    json_text,
     locked,
     run_name,
     versions,
 )
 from epochwise.state import TrainingState
+
+ADVICE_FILE = "advice.json"
+"""The advice that a run follows, in its folder."""
 
 SPLIT_WITHOUT_TEST_PART = 0.2
 """The share held out of data that has no test part."""
@@ -150,6 +156,7 @@ def train(
     run_dir: Path | None,
     progress: Progress,
     arguments: Sequence[str] | None = None,
+    question: Question | None = None,
 ) -> Run:
     """Train a network on a data source and keep the run in a folder.
 
@@ -161,6 +168,8 @@ def train(
         run_dir: the folder of this run; `None` for a new one in `runs/`.
         progress: shows what happens.
         arguments: the command line, for the record.
+        question: what to choose the batch size by, first; `None` to train with the
+            settings as they are.
 
     Returns:
         The run; `stop.rule` is `interrupt` after Ctrl-C, `terminated` after SIGTERM.
@@ -170,6 +179,12 @@ def train(
     """
     clock = Clock()
     prepared = prepare(source, settings, validation_split, progress, clock)
+    advice = None
+    if question is not None:
+        with models.unchanged(prepared.job.model):
+            advice = advise(prepared.job, question)
+        progress.note(advice.reason)
+        prepared = adopted(prepared, advice)
     header = prepared.header(arguments)
     if run_dir is not None:
         folder = RunFolder.create(run_dir)
@@ -177,7 +192,41 @@ def train(
         named = run_name(header.began, prepared.dataset.name, prepared.model_name)
         folder = RunFolder.create_named(RUNS_FOLDER, named)
     with locked(folder), keeping(folder, header, prepared.job) as kept:
+        if advice is not None:
+            keep_advice(folder, advice)
         return trained(prepared, kept, Tally(), progress, clock)
+
+
+def adopted(prepared: Prepared, advice: Advice) -> Prepared:
+    """Return the training with the batch size and learning rate that were advised.
+
+    The record tells them as if the user had, so that a run that goes on uses them too
+    and chooses nothing again.
+    """
+    job, source = prepared.job, prepared.source
+    settings = replace(
+        job.settings, batch_size=advice.batch_size, microbatch_size=advice.microbatch_size
+    )
+    if advice.learning_rate is not None:
+        job.model.optimizer.learning_rate = advice.learning_rate
+        source = replace(source, learning_rate=advice.learning_rate)
+    held = (job.material.resident, job.material.resident_validation)
+    samples = job.material.samples
+    assert samples is not None
+    material = material_of_samples(
+        samples,
+        settings,
+        lambda _, parts: [part for part in parts if any(part is one for one in held)],
+        parted=job.material.parted,
+    )
+    engine = job.engine if advice.microbatch_size == job.settings.microbatch_size else None
+    adopting = job_of(job.model, material, settings, job.data_seconds, engine=engine)
+    return replace(prepared, job=adopting, source=source)
+
+
+def keep_advice(folder: RunFolder, advice: Advice) -> None:
+    """Write the advice to a run's folder, complete or not at all."""
+    folder.write(ADVICE_FILE, [json_text(advice.to_json(), indent=2).encode() + b"\n"])
 
 
 def prepare(
@@ -284,5 +333,4 @@ def _test(model: Any, test: Samples, batch_size: int) -> Mapping[str, float]:
     """Return the metrics of the test part."""
     engine = engine_for(model, example=test.rows(np.arange(1)), resident=None, validation=test)
     feed = in_order(test, batch_size)
-    [evaluated] = loop.evaluate(engine, feed, batches=None, epoch_index=0, position=START)
-    return evaluated.metrics
+    return loop.evaluate(engine, feed, batches=None, epoch_index=0, position=START).metrics

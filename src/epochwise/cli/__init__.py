@@ -22,11 +22,11 @@ from epochwise.errors import EpochwiseError
 VERBS: dict[str, str] = {
     "plan": "epochwise.cli.plan",
     "train": "epochwise.cli.train",
+    "tune": "epochwise.cli.tune",
     "resume": "epochwise.cli.resume",
     "runs": "epochwise.cli.runs",
     "worth": "epochwise.cli.worth",
     "report": "epochwise.cli.report",
-    "watch": "epochwise.cli.watch",
 }
 """The verbs in the order of the help, each with the module that holds its `app`."""
 

@@ -7,8 +7,6 @@ than a second; what is wrong is told together.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,11 +20,16 @@ from epochwise.api.settings import (
     stopping_settings,
 )
 from epochwise.api.training import Source
+from epochwise.cli.checks import (
+    check_counts,
+    check_data,
+    check_seed,
+    check_split,
+    together,
+)
 from epochwise.data import sources
 from epochwise.durations import Duration
-from epochwise.errors import DataError, EpochwiseError, PlanError, Problem
 from epochwise.models import check_learning_rate, check_optimizer, parse_model
-from epochwise.plan import Plan
 from epochwise.progress import progress
 from epochwise.record import Run, json_text, require_free
 from epochwise.stopping import Patience, StopRule, TimeLimit, parse_target
@@ -35,9 +38,6 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 EXIT_CODES = {"interrupt": 130, "terminated": 143}
 """By the rule that ended a run: 128 and the number of the signal."""
-
-_ANY_SAMPLES = 10**15
-"""Stands for the number of samples while it is not known: any plan fits in so many."""
 
 
 @app.command()
@@ -135,16 +135,16 @@ def train(
     """Train a network on DATA, with every iteration planned and counted."""
     if epochs is None and iterations is None:
         epochs = 5
-    with _together() as checking:
-        checking(lambda: _check_data(data))
+    with together() as checking:
+        checking(lambda: check_data(data))
         checking(lambda: parse_model(model))
         checking(lambda: None if optimizer is None else check_optimizer(optimizer))
         checking(lambda: None if learning_rate is None else check_learning_rate(learning_rate))
-        checking(lambda: _check_split(validation_split))
-        checking(lambda: _check_seed(seed))
-        checking(lambda: _check_counts(batch_size, epochs, iterations, microbatch_size))
+        checking(lambda: check_split(validation_split))
+        checking(lambda: check_seed(seed))
+        checking(lambda: check_counts(batch_size, epochs, iterations, microbatch_size))
         checking(lambda: None if run_dir is None else require_free(run_dir))
-        checking(lambda: asked_rules(patience, target, max_minutes, evaluate_every))
+        checking(lambda: asked_rules(patience, target, max_minutes))
         checking(lambda: evaluation_interval(evaluate_every))
         checking(lambda: checkpoint_interval(checkpoint_every, run_dir=True))
 
@@ -159,9 +159,7 @@ def train(
         evaluate_every=evaluation_interval(evaluate_every),
         checkpoint_every=checkpoint_interval(checkpoint_every, run_dir=True),
         **stopping_settings(
-            asked_rules(patience, target, max_minutes, evaluate_every),
-            best_metric=None,
-            keep=keep,
+            asked_rules(patience, target, max_minutes), best_metric=None, keep=keep
         ),
     )
     source = Source(
@@ -198,10 +196,7 @@ def end(run: Run, *, json: bool) -> None:
 
 
 def asked_rules(
-    patience: str | None,
-    target: str | None,
-    max_minutes: float | None,
-    evaluate_every: str | None,
+    patience: str | None, target: str | None, max_minutes: float | None
 ) -> list[StopRule[Any]] | None:
     """Return the stopping rules that the options ask for; `None` for no option at all.
 
@@ -210,94 +205,12 @@ def asked_rules(
     """
     rules: list[StopRule[Any]] = []
     if patience is not None:
-        rules.append(_patience(patience, evaluate_every))
+        every = Duration.parse(f"{patience}ep" if patience.isdigit() else patience)
+        rules.append(
+            Patience(metric="val_loss", epochs=every.epochs, iterations=every.iterations)
+        )
     if target is not None:
         rules.append(parse_target(target))
     if max_minutes is not None:
         rules.append(TimeLimit(minutes=max_minutes))
     return rules or None
-
-
-def _patience(told: str, evaluate_every: str | None) -> Patience:
-    """Return the patience that an option asks for; a bare number is of epochs.
-
-    Raises:
-        PlanError: it is no such duration, or a bare number beside evaluations that are
-            not made by epochs.
-    """
-    if told.isdigit() and (evaluate_every or "").strip().endswith("it"):
-        raise PlanError(
-            f"--patience {told} with --evaluate-every {evaluate_every} does not say of what.",
-            f"use --patience {told}ep, or a number of iterations as --patience 2000it.",
-        )
-    length = Duration.parse(f"{told}ep" if told.isdigit() else told)
-    if length.seconds is not None:
-        raise PlanError(
-            f"--patience {told} would end at another place on each machine.",
-            "use --patience 3ep or --patience 2000it.",
-        )
-    return Patience(metric="val_loss", epochs=length.epochs, iterations=length.iterations)
-
-
-@contextmanager
-def _together() -> Iterator[Callable[[Callable[[], Any]], None]]:
-    """Yield a function that makes a check; raise at the end what all of them found.
-
-    Raises:
-        EpochwiseError: of the kind of the first problem, with all problems.
-    """
-    errors: list[EpochwiseError] = []
-
-    def check(made: Callable[[], Any]) -> None:
-        try:
-            made()
-        except EpochwiseError as error:
-            errors.append(error)
-
-    yield check
-    if errors:
-        raise type(errors[0])([problem for error in errors for problem in error.problems])
-
-
-def _check_data(data: str) -> None:
-    """Refuse what is neither a name nor there; files are read later."""
-    if data not in sources.NAMES and not Path(data).exists():
-        sources.load(data)
-
-
-def _check_split(validation_split: float | None) -> None:
-    if validation_split is not None and not 0 <= validation_split < 1:
-        raise DataError(
-            f"validation_split={validation_split!r} is no share of the training samples.",
-            "use validation_split=0.2 to hold out a fifth, or validation_split=0 for none.",
-        )
-
-
-def _check_seed(seed: int) -> None:
-    if not 0 <= seed < 2**64:
-        raise PlanError(
-            f"seed={seed} is not in 0 to 2**64 - 1.", "use seed=0 or another small number."
-        )
-
-
-def _check_counts(
-    batch_size: int, epochs: int | None, iterations: int | None, microbatch_size: int | None
-) -> None:
-    """Refuse counts that no number of samples makes possible."""
-    lengths: list[tuple[int | None, int | None]] = [(epochs, None), (None, iterations)]
-    problems: list[Problem] = []
-    for epochs_alone, iterations_alone in lengths:
-        if epochs_alone is None and iterations_alone is None:
-            continue
-        try:
-            Plan(
-                samples=_ANY_SAMPLES,
-                batch_size=batch_size,
-                epochs=epochs_alone,
-                iterations=iterations_alone,
-                microbatch_size=microbatch_size,
-            )
-        except PlanError as error:
-            problems.extend(found for found in error.problems if found not in problems)
-    if problems:
-        raise PlanError(problems)

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from epochwise.data.samples import Samples
 from epochwise.engines.memory import parts_that_fit
+from epochwise.engines.probing import NoProbe
 from epochwise.errors import BackendError, EpochwiseError, ModelError
 
 if TYPE_CHECKING:
     from epochwise.engines.base import Engine
+    from epochwise.engines.probing import Probe
 
 BACKENDS = ("jax", "tensorflow", "torch")
 
@@ -230,6 +232,24 @@ def on_device(model: Any, example: Samples, parts: Sequence[Samples]) -> list[Sa
     return parts_that_fit(
         parts, weight_bytes=weight_bytes(model), free_bytes=free_device_bytes()
     )
+
+
+def probe_for(model: Any, engine: Engine[Any, Any], divisor: float | None) -> Probe[Any, Any]:
+    """Return what measures memory and gradients of an engine's model.
+
+    Args:
+        model: the engine's.
+        engine: made by `engine_for`.
+        divisor: see `Samples.divisor`.
+    """
+    import keras
+
+    if keras.config.backend() == "jax":
+        from epochwise.engines.on_jax import JaxEngine, JaxProbe
+
+        if isinstance(engine, JaxEngine):
+            return JaxProbe(engine, model, divisor)
+    return NoProbe()
 
 
 def check_compiled(model: Any) -> None:

@@ -19,7 +19,8 @@ from epochwise.models.naming import (
     check_optimizer,
     parse_model,
 )
-from epochwise.models.schedules import rate_after, schedule_of, stretch_schedule
+from epochwise.models.schedules import constant_rate, rate_after, schedule_of, stretch_schedule
+from epochwise.models.unchanged import unchanged
 
 __all__ = [
     "BUILT_IN",
@@ -33,6 +34,7 @@ __all__ = [
     "build_model",
     "check_learning_rate",
     "check_optimizer",
+    "constant_rate",
     "describe",
     "model_from_json",
     "model_to_json",
@@ -41,5 +43,6 @@ __all__ = [
     "rate_after",
     "schedule_of",
     "stretch_schedule",
+    "unchanged",
     "variables",
 ]

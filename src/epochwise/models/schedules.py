@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from epochwise.errors import ModelError
 
 _LENGTHS = ("decay_steps", "warmup_steps", "first_decay_steps", "boundaries")
@@ -63,3 +65,21 @@ def _stretched(length: Any, by: Fraction) -> Any:
     if isinstance(length, (list, tuple)):
         return [round(each * by) for each in length]
     return round(length * by)
+
+
+def constant_rate(model: Any) -> float | None:
+    """Return the learning rate of a model that no schedule sets; `None` where one does.
+
+    Args:
+        model: a compiled Keras model.
+
+    Returns:
+        The rate as it was written: the shortest number that the model's float32 stands
+        for, 0.001 and not 0.0010000000474974513.
+    """
+    import keras
+
+    if schedule_of(model) is not None:
+        return None
+    rate = np.float32(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    return float(str(rate))

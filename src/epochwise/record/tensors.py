@@ -136,9 +136,7 @@ def _array(entry: Mapping[str, Any], content: memoryview, offset: int) -> Array:
         raise ValueError(f"{entry['data_offsets']} is not where {offset} to {end} should be")
     array = np.frombuffer(content[offset:end], dtype.newbyteorder("<")).reshape(shape)
     native: Array = array.astype(dtype.newbyteorder("="), copy=False)
-    found = native if native.flags.aligned else native.copy()
-    found.setflags(write=False)
-    return found
+    return native if native.flags.aligned else native.copy()
 
 
 def _dtype(name: str) -> np.dtype[Any]:

@@ -12,11 +12,11 @@ def section(name: str, title: Child, *children: Child) -> Html:
     """Return a section under a title.
 
     Args:
-        name: what it is found by, in `data-section`.
+        name: its `id`.
         title: text or markup.
         children: what stands below.
     """
-    return element("section", element("h2", title), *children, data_section=name)
+    return element("section", element("h2", title), *children, id=name)
 
 
 def paragraph(key: str, facts: Facts | None = None, class_: str | None = None) -> Html:

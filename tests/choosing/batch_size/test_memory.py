@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,6 @@ from hypothesis import strategies as st
 
 from epochwise.choosing.batch_size.memory import (
     Tried,
-    _available,
-    _left_in_groups,
-    free_memory,
     is_out_of_memory,
     largest_batch,
 )
@@ -271,28 +267,3 @@ def test_h16_numpy_itself() -> None:
         np.ones((10**7, 10**7))
 
     assert is_out_of_memory(raised.value)
-
-
-def test_free_memory_is_within_the_limits_of_the_groups(tmp_path: Path) -> None:
-    """Of a group's limit, what it and its parents have used is not free; `max` is no limit."""
-    inner = tmp_path / "outer" / "inner"
-    inner.mkdir(parents=True)
-    (inner / "memory.max").write_text("max\n")
-    (inner / "memory.current").write_text("700\n")
-    (inner.parent / "memory.max").write_text("1000\n")
-    (inner.parent / "memory.current").write_text("800\n")
-    membership = tmp_path / "cgroup"
-    membership.write_text("0::/outer/inner\n")
-
-    assert _left_in_groups(tmp_path, membership) == [200]
-
-
-def test_free_memory_is_what_the_system_tells(tmp_path: Path) -> None:
-    """MemAvailable counts, in kB; a system without the file tells nothing."""
-    told = tmp_path / "meminfo"
-    told.write_text("MemTotal: 100 kB\nMemAvailable:   42 kB\n")
-
-    assert _available(told) == 42 * 1024
-    assert _available(tmp_path / "missing") is None
-    free = free_memory()
-    assert free is None or free > 0

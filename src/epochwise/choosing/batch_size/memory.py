@@ -1,4 +1,4 @@
-"""How large a batch fits: errors that mean "out of memory", free memory, and the search.
+"""How large a batch fits: errors that mean "out of memory", and the search.
 
 The search believes nothing but trials: it returns a size that was run, or an error with
 what was measured. An error of any other kind ends it at once.
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
+from epochwise.engines.memory import free_host_bytes
 from epochwise.errors import ModelError
-
-FREE_MEMORY_SHARE = 0.6
-"""The part of a computer's free memory that a training may take: it must never swap."""
 
 LEAST_ITERATIONS = 2
 """Iterations of a trial: the first makes what the optimizer keeps, the second meets it."""
@@ -52,48 +49,6 @@ _ALLOCATORS_WORDS = (
     "DefaultCPUAllocator: not enough memory",
     "MPS backend out of memory",
 )
-
-
-def free_memory() -> int | None:
-    """Return what a process may still take without the system swapping [bytes].
-
-    The smaller of what the system calls available and what is left of the limits of the
-    control groups that the process is in; `None` where the system does not tell.
-    """
-    found = [bytes_ for bytes_ in (_available(), *_left_in_groups()) if bytes_ is not None]
-    return min(found, default=None)
-
-
-def _available(meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """MemAvailable of the whole system [bytes]."""
-    for line in _text(meminfo).splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def _left_in_groups(
-    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
-) -> list[int]:
-    """What each limit of the process's control groups leaves [bytes]."""
-    left = []
-    inside = _text(membership).rpartition("::")[2].strip().strip("/")
-    folder = root / inside
-    for group in (folder, *folder.parents):
-        limit, used = _text(group / "memory.max").strip(), _text(group / "memory.current")
-        if limit.isdecimal() and used.strip().isdecimal():
-            left.append(max(0, int(limit) - int(used)))
-        if group == root:
-            break
-    return left
-
-
-def _text(path: Path) -> str:
-    """A small file of the system; empty where there is none."""
-    try:
-        return path.read_text(encoding="ascii")
-    except (OSError, ValueError):
-        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +179,7 @@ def _nothing_fits(tried: Sequence[Tried]) -> ModelError:
         else str(one.batch_size)
         for one in tried
     )
-    free = free_memory()
+    free = free_host_bytes()
     beside = "" if free is None else f" {amount(free)} of the computer's memory are free."
     smaller = tried[-1].batch_size // 2
     if smaller:

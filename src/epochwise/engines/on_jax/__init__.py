@@ -2,3 +2,4 @@
 
 from epochwise.engines.on_jax.engine import JaxEngine as JaxEngine
 from epochwise.engines.on_jax.engine import free_device_bytes as free_device_bytes
+from epochwise.engines.on_jax.probing import JaxProbe as JaxProbe

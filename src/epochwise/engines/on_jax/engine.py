@@ -46,8 +46,8 @@ from epochwise.events import EngineDescription
 Specification = Any
 """A tree of `jax.ShapeDtypeStruct`: what a program is compiled for."""
 
-Program = Callable[..., Any]
-"""A compiled program."""
+Program = Any
+"""A compiled program, `jax.stages.Compiled`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -227,6 +227,13 @@ class JaxEngine:
             )
             wanted[key] = lower
         self._compiler.compile(wanted)
+
+    def training_program(self, window: Window) -> Program:
+        """Return the compiled program that trains on such windows."""
+        specified = self._specify(window, self._resident)
+        key, lower = self._training_program(self.take(), specified)
+        self._compiler.compile({key: lower})
+        return self._compiler.programs[key]
 
     def load(self, window: Window, *, evaluating: bool = False) -> LoadedWindow:
         """See `Engine.load`."""

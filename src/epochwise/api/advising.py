@@ -1,0 +1,237 @@
+"""Advice for one training: wires the search to the training's model, data and engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from epochwise.api.job import Job
+from epochwise.api.material import Material
+from epochwise.choosing.batch_size.advice import Advice, Goal
+from epochwise.choosing.batch_size.answer import advice_of
+from epochwise.choosing.batch_size.learning_rate import family_of
+from epochwise.choosing.batch_size.probes import EngineTrial, Watched
+from epochwise.choosing.batch_size.study import Study, Wishes
+from epochwise.choosing.batch_size.trial import Pair
+from epochwise.data.feed import ArrayFeed
+from epochwise.data.samples import Samples, leaves
+from epochwise.engines.base import Engine
+from epochwise.engines.select import engine_for, probe_for
+from epochwise.errors import DataError, ModelError, PlanError
+from epochwise.models import constant_rate
+from epochwise.stopping import Target, parse_target
+from epochwise.stopping.metrics import VALIDATION, better_of
+
+SMALLEST, LARGEST = 16, 4096
+"""Ends of the sizes that are tried unless told [samples]."""
+
+LOOKED_AT = 2000
+"""About how many validation samples are evaluated at each look [samples]."""
+
+GivenTarget = str | Target | Mapping[str, float] | None
+"""What is to be reached, as users write it: `"val_accuracy=0.975"`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a search for a batch size is to find, and what it may cost.
+
+    Args:
+        goal: what is to be reached; `None` for what the training's own pair reaches.
+        seconds: the time that choosing may take; `None` for a part of the training [s].
+        sizes: batch sizes that may be chosen; `None` for powers of two.
+        epochs: length of the training, where no goal tells it [epochs].
+        tunes_rate: whether the learning rate is chosen too.
+        began: when the time began to run, by `time.perf_counter` [s].
+    """
+
+    goal: Goal | None
+    seconds: float | None
+    sizes: Sequence[int] | None
+    epochs: float
+    tunes_rate: bool = True
+    began: float
+
+    def __post_init__(self) -> None:
+        """Refuse a budget in which nothing can be run."""
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise PlanError(
+                f"seconds={self.seconds!r} is no time to choose in.",
+                "use seconds=30, or leave it out.",
+            )
+
+    @property
+    def watches_validation(self) -> bool:
+        """Whether pairs are compared on samples that are held out."""
+        return self.goal is None or self.goal.metric.startswith(VALIDATION)
+
+
+def advise(job: Job, question: Question) -> Advice:
+    """Search for the best pair; the model is left at what was run last: lend it `unchanged`.
+
+    Args:
+        job: the training, on arrays; its batch size and rate are where the search begins.
+        question: what to find.
+
+    Raises:
+        PlanError: the goal is reached already, or the sizes cannot be.
+        DataError: there is nothing to learn.
+        ModelError: nothing can be trained, or not even one sample fits in memory.
+    """
+    model, material = job.model, job.material
+    feed, samples = material.feed, material.samples
+    assert isinstance(feed, ArrayFeed)
+    assert samples is not None
+    assert job.settings.batch_size is not None
+    _check_learnable(model, samples)
+    own = job.settings.batch_size
+    sizes = _sizes(question.sizes, own, feed.plan.samples)
+    watched = _watched(question.goal, material)
+    watches = watched.metric.startswith(VALIDATION)
+
+    def engine_of(microbatch_size: int | None) -> Engine[Any, Any]:
+        if microbatch_size == job.settings.microbatch_size:
+            return job.engine
+        return engine_for(
+            model,
+            example=material.example,
+            resident=material.resident,
+            validation=material.resident_validation,
+            microbatch_size=microbatch_size,
+            segments=job.settings.segments,
+        )
+
+    study = Study(
+        trial=EngineTrial(
+            engines=engine_of,
+            model=model,
+            probe=lambda engine: probe_for(model, engine, samples.divisor),
+            feed=feed,
+            validation=material.validation if watches else None,
+            validation_batches=_batches_to_look_at(material) if watches else 0,
+            watched=watched,
+        ),
+        wishes=Wishes(
+            own=Pair(
+                batch_size=min(sizes, key=lambda size: abs(size - own)),
+                learning_rate=constant_rate(model) if question.tunes_rate else None,
+            ),
+            sizes=sizes,
+            goal=question.goal,
+            seconds=question.seconds,
+            epochs=question.epochs,
+            family=family_of(type(_inner_optimizer(model)).__name__),
+            began=question.began,
+        ),
+    )
+    study.run()
+    return advice_of(study)
+
+
+def goal_of(target: GivenTarget) -> Goal | None:
+    """Return what is to be reached.
+
+    Raises:
+        PlanError: it is no target, or one that no training reaches.
+    """
+    if target is None:
+        return None
+    if isinstance(target, str):
+        target = parse_target(target, "target=")
+    elif isinstance(target, Mapping):
+        if len(target) != 1:
+            raise PlanError(
+                f"target={dict(target)} names {len(target)} metrics, not one.",
+                'use target={"val_accuracy": 0.975}.',
+            )
+        target = Target(*next(iter(target.items())))
+    higher = better_of(target.metric, target.better) == "higher"
+    if "acc" in target.metric and higher and target.value > 1:
+        raise PlanError(
+            f"An accuracy of {target.value:g} is never reached: 1 is the most.",
+            f"use target={{{target.metric!r}: {min(target.value / 100, 1.0):g}}}.",
+        )
+    return Goal(
+        metric=target.metric,
+        value=float(target.value),
+        higher_is_better=higher,
+        given=True,
+    )
+
+
+def _inner_optimizer(model: Any) -> Any:
+    """The optimizer itself, out of the one that scales its loss."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
+def _check_learnable(model: Any, samples: Samples) -> None:
+    """Refuse a model or targets with which no batch size is better than another.
+
+    Raises:
+        ModelError: the model has no weights to train.
+        DataError: all targets are the same.
+    """
+    if not model.trainable_variables:
+        raise ModelError(
+            f"The model {model.name!r} has no trainable weights, so no batch size trains it.",
+            "set trainable = True on a layer that has weights, and compile the model again.",
+        )
+    targets = leaves(samples.y)
+    if targets and all((target == target[:1]).all() for target in targets):
+        raise DataError(
+            f"All {samples.count:,} targets are the same ({targets[0].ravel()[0]}): there is "
+            "nothing to learn, and no batch size learns it faster.",
+            "give targets of two classes or more, or numbers that differ.",
+        )
+
+
+def _sizes(sizes: Sequence[int] | None, own: int, samples: int) -> tuple[int, ...]:
+    """Return the sizes that may be run, ascending.
+
+    Raises:
+        PlanError: one is no number of samples, or larger than the set.
+    """
+    if sizes is None:
+        powers = [2**power for power in range(samples.bit_length())]
+        inside = [size for size in powers if SMALLEST <= size <= LARGEST]
+        whole = [samples] if samples <= LARGEST else []
+        return tuple(sorted({*(inside or powers), *whole, min(own, samples)}))
+    wrong = [size for size in sizes if type(size) is not int or not 1 <= size <= samples]
+    if wrong or not sizes:
+        raise PlanError(
+            f"sizes={list(sizes)}: {wrong or 'nothing'} is no batch size for a training set of "
+            f"{samples:,} samples.",
+            f"use sizes=[16, 64, 256] with numbers from 1 to {samples}.",
+        )
+    return tuple(sorted(set(sizes)))
+
+
+def _watched(goal: Goal | None, material: Material) -> Watched:
+    """Return the metric that pairs are compared by.
+
+    Raises:
+        PlanError: it is one of a validation part that there is not.
+    """
+    if goal is None:
+        metric = "loss" if material.validation is None else f"{VALIDATION}loss"
+        return Watched(metric=metric, higher_is_better=False)
+    if goal.metric.startswith(VALIDATION) and material.validation is None:
+        raise PlanError(
+            f"The target {goal} needs a validation part, and there is none.",
+            "give validation_split=0.1 or validation_data=(x, y).",
+        )
+    return Watched(metric=goal.metric, higher_is_better=goal.higher_is_better)
+
+
+def _batches_to_look_at(material: Material) -> int:
+    """Return how many batches of the validation part are evaluated at each look.
+
+    A last batch of another size is left out: it would be one more program to compile.
+    """
+    feed = material.validation
+    assert feed is not None
+    batch_size = feed.window(0, 0).batch_size
+    batches = feed.samples // batch_size if feed.samples else 1
+    return max(1, min(batches, LOOKED_AT // batch_size))

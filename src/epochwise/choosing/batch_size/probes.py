@@ -1,0 +1,334 @@
+"""Branches run on an engine: the trial that a real model makes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from epochwise import loop
+from epochwise.choosing.batch_size.memory import (
+    LEAST_ITERATIONS,
+    Tried,
+    amount,
+    is_out_of_memory,
+    largest_batch,
+)
+from epochwise.choosing.batch_size.speed import Timing, timing
+from epochwise.choosing.batch_size.trial import Branch, Pair
+from epochwise.data.feed import ArrayFeed, Feed, Window
+from epochwise.engines.base import Engine
+from epochwise.engines.probing import Probe, ProgramMemory
+from epochwise.errors import PlanError
+from epochwise.plan import Plan
+from epochwise.position import START
+
+TIMED_SECONDS = 0.02
+"""About how long one timed segment takes [s]."""
+
+TIMED_SEGMENTS = 5
+"""Segments that are timed when a size is made ready."""
+
+MOST_TIMED_SECONDS = 0.5
+"""No further segment is timed once they have taken so long together [s]."""
+
+
+class TooLargeError(MemoryError):
+    """A batch would take more memory than it may; it was not run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """The metric that branches are compared by.
+
+    Args:
+        metric: as the history names it.
+        higher_is_better: whether it is turned around.
+    """
+
+    metric: str
+    higher_is_better: bool
+
+    def turned(self, value: float) -> float:
+        """Return a value of the metric so that lower is better, and back again."""
+        return -value if self.higher_is_better else value
+
+
+Engines = Callable[[int | None], Engine[Any, Any]]
+"""`microbatch_size -> engine`; `None` is for batches that go through the network whole."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class EngineTrial:
+    """See `Trial`.
+
+    Training uses the samples in the order in which a training from here would use them;
+    only a last batch of another size is left out, since it would be one more program to
+    compile for each size. A batch that does not fit goes through the network in the
+    largest microbatches that do.
+
+    Args:
+        engines: make the engines.
+        model: theirs, for its learning rate.
+        probe: makes what tells the memory of an engine's sizes.
+        feed: the training samples; its batch size does not matter.
+        validation: what is evaluated, or `None` to watch the training's own metrics.
+        validation_batches: how many batches of it.
+        watched: the metric.
+        clock: seconds of a clock that only goes forward [s].
+    """
+
+    engines: Engines
+    model: Any
+    probe: Callable[[Engine[Any, Any]], Probe[Any, Any]]
+    feed: ArrayFeed
+    validation: Feed | None
+    validation_batches: int
+    watched: Watched
+    clock: Callable[[], float] = time.perf_counter
+    sizes: dict[int, ReadySize] = field(default_factory=dict)
+    look_seconds: float = 0.0
+    _made: dict[int | None, Engine[Any, Any]] = field(default_factory=dict)
+    _start: Any = None
+    _first_value: float | None = None
+
+    def __post_init__(self) -> None:
+        """Remember where every branch begins."""
+        self._start = self.engine.take()
+
+    @property
+    def engine(self) -> Engine[Any, Any]:
+        """The engine for whole batches."""
+        return self._engine(None)
+
+    @property
+    def start(self) -> Any:
+        """The values that the model had."""
+        return self._start
+
+    def ready(self, batch_size: int) -> Timing:
+        """See `Trial.ready`.
+
+        Raises:
+            ModelError: not even one sample of the batch fits at a time.
+        """
+        if batch_size not in self.sizes:
+            try:
+                self._make_ready(batch_size, None)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._find_microbatch(batch_size)
+        return timing(self.sizes[batch_size].seconds)
+
+    def cost(self, batch_size: int) -> float:
+        """See `Trial.cost`."""
+        if batch_size in self.sizes or not self.sizes:
+            return 0.0
+        known = min(self.sizes, key=lambda size: abs(math.log(size / batch_size)))
+        seconds = timing(self.sizes[known].seconds).seconds * max(1.0, batch_size / known)
+        compiling = max(size.ready_seconds for size in self.sizes.values())
+        return compiling + (LEAST_ITERATIONS + 1) * seconds
+
+    def begin(self, pair: Pair) -> Branch:
+        """See `Trial.begin`."""
+        if self._first_value is None:
+            self._first_value = self._value_at_start(pair.batch_size)
+        values = self._with_rate(self._start, pair.learning_rate)
+        return Branch.begun(pair, values, self._first_value)
+
+    def fork(self, branch: Branch, pair: Pair) -> Branch:
+        """See `Trial.fork`."""
+        values = self._with_rate(branch.values, pair.learning_rate)
+        return Branch.begun(pair, values, branch.looks[-1].value, (branch.place[0] + 1, 0))
+
+    def advance(self, branch: Branch, iterations: int) -> Branch:
+        """See `Trial.advance`."""
+        self.ready(branch.pair.batch_size)
+        size, place = self.sizes[branch.pair.batch_size], branch.place
+        values = branch.values
+        if self.validation is None:
+            self.engine.give_back(values)
+            values = self.engine.take(fresh_metrics=True)
+        metrics: Mapping[str, float] = {}
+        left, finite = iterations - branch.iterations, True
+        while left and finite:
+            window, loaded = size.window_at(place)
+            start = place[1] - window.first_iteration_index
+            count = min(window.iterations - start, left)
+            since = self.clock()
+            values, pending = size.engine.run(values, loaded, start, start + count)
+            result = pending.wait()
+            took = self.clock() - since
+            if took >= TIMED_SECONDS / 2:
+                size.seconds.append(took / count)
+            left -= count
+            metrics, finite = result.metrics, all(map(math.isfinite, result.losses))
+            closes = window.closes_epoch and start + count == window.iterations
+            place = (place[0] + 1, 0) if closes else (place[0], place[1] + count)
+        value = self._look(values, metrics) if finite else math.inf
+        value = value if math.isfinite(value) else math.inf
+        return branch.after(iterations, value, values, place)
+
+    def feed_of(self, batch_size: int) -> ArrayFeed:
+        """Return the samples in batches of another size, whole batches only."""
+        samples = self.feed.plan.samples
+        plan = Plan(samples=samples, batch_size=batch_size, epochs=1, remainder="drop")
+        return replace(self.feed, plan=plan)
+
+    def _engine(self, microbatch_size: int | None) -> Engine[Any, Any]:
+        if microbatch_size not in self._made:
+            self._made[microbatch_size] = self.engines(microbatch_size)
+        return self._made[microbatch_size]
+
+    def _find_microbatch(self, batch_size: int) -> None:
+        """Make a size ready with the largest microbatches that fit."""
+        largest_batch(
+            lambda microbatch_size: self._make_ready(batch_size, microbatch_size),
+            samples=batch_size,
+            start=max(1, batch_size // 2),
+            ceiling=max(1, batch_size // 2),
+        )
+
+    def _make_ready(self, batch_size: int, microbatch_size: int | None) -> Tried:
+        """Compile a size, look at its memory, run and time it; see `SizeTrial`.
+
+        All samples of an array have one shape, so any of them are the longest.
+
+        Raises:
+            MemoryError: or another that `is_out_of_memory` knows: it does not fit.
+        """
+        since = self.clock()
+        size = ReadySize(
+            engine=self._engine(microbatch_size),
+            feed=self.feed_of(batch_size),
+            microbatch_size=microbatch_size,
+        )
+        window = size.feed.window(0, 0)
+        size.engine.prepare([window], [])
+        size.memory = self._checked_memory(size.engine, window)
+        _, loaded = size.window_at((0, 0))
+        size.seconds = self._timed(size.engine, window.iterations, loaded)
+        size.ready_seconds = self.clock() - since
+        self.sizes[batch_size] = size
+        memory = None if size.memory is None else size.memory.held + size.memory.extra
+        return Tried(
+            batch_size=microbatch_size or batch_size,
+            fits=True,
+            iterations=LEAST_ITERATIONS,
+            memory_bytes=memory,
+        )
+
+    def _checked_memory(self, engine: Engine[Any, Any], window: Window) -> ProgramMemory | None:
+        """Tell what a size takes.
+
+        Raises:
+            TooLargeError: more than its part of the free memory.
+        """
+        probe = self.probe(engine)
+        memory, room = probe.memory(window), probe.room()
+        if memory is not None and room is not None and memory.extra > room:
+            raise TooLargeError(
+                f"a batch of {window.batch_size} takes {amount(memory.extra)}, and "
+                f"{amount(room)} may be taken"
+            )
+        return memory
+
+    def _timed(self, engine: Engine[Any, Any], iterations: int, loaded: Any) -> list[float]:
+        """Seconds an iteration of several segments, after one that is not counted."""
+        seconds: list[float] = []
+        values, count, made, spent = self._start, 1, 0, 0.0
+        while len(seconds) < TIMED_SEGMENTS:
+            since = self.clock()
+            values, pending = engine.run(values, loaded, 0, count)
+            pending.wait()
+            took = self.clock() - since
+            if made:
+                seconds.append(took / count)
+            made, spent = made + count, spent + took
+            if made >= LEAST_ITERATIONS and spent >= MOST_TIMED_SECONDS:
+                break
+            count = max(1, round(TIMED_SECONDS * count / max(took, 1e-9)))
+            count = min(count, iterations, 8 * made)
+        return seconds
+
+    def _with_rate(self, values: Any, rate: float | None) -> Any:
+        """Return the values with a learning rate in them."""
+        if rate is None:
+            return values
+        self.engine.give_back(values)
+        self.model.optimizer.learning_rate = rate
+        return self.engine.take()
+
+    def _value_at_start(self, batch_size: int) -> float:
+        """The metric before any training; of a batch where the training's own is watched."""
+        if self.validation is not None:
+            return self._look(self._start, {})
+        self.ready(batch_size)
+        size = self.sizes[batch_size]
+        _, loaded = size.window_at((0, 0))
+        self.engine.give_back(self._start)
+        _, pending = size.engine.run(self.engine.take(fresh_metrics=True), loaded, 0, 1)
+        return self._look(self._start, pending.wait().metrics)
+
+    def _look(self, values: Any, metrics: Mapping[str, float]) -> float:
+        """The metric now, turned so that lower is better.
+
+        Raises:
+            PlanError: the model has no such metric.
+        """
+        if self.validation is not None:
+            since = self.clock()
+            self.engine.give_back(values)
+            evaluated = loop.evaluate(
+                self.engine,
+                self.validation,
+                batches=self.validation_batches,
+                epoch_index=0,
+                position=START,
+            )
+            self.look_seconds = self.clock() - since - evaluated.compile_seconds
+            metrics = {f"val_{name}": value for name, value in evaluated.metrics.items()}
+        if self.watched.metric not in metrics:
+            raise PlanError(
+                f"There is no metric {self.watched.metric!r}; there are "
+                f"{', '.join(sorted(metrics))}.",
+                f"name one of these, such as {min(metrics)}, or compile the model with it.",
+            )
+        return self.watched.turned(metrics[self.watched.metric])
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ReadySize:
+    """A batch size that was compiled, run and timed.
+
+    Args:
+        engine: runs it.
+        feed: the samples in such batches.
+        microbatch_size: what goes through the network at once; `None` for all.
+        memory: by the compiler's analysis.
+        seconds: of an iteration, once for each segment that was timed [s].
+        ready_seconds: what making it ready took [s].
+    """
+
+    engine: Engine[Any, Any]
+    feed: ArrayFeed
+    microbatch_size: int | None
+    memory: ProgramMemory | None = None
+    seconds: list[float] = field(default_factory=list)
+    ready_seconds: float = 0.0
+    _there: tuple[Window, Any] | None = None
+
+    def window_at(self, place: tuple[int, int]) -> tuple[Window, Any]:
+        """Return the window of a place, on the device; the last one asked for stays there."""
+        epoch, iteration = place
+        if self._there is not None:
+            window = self._there[0]
+            inside = window.first_iteration_index <= iteration < window.end_iteration_index
+            if window.epoch_index == epoch and inside:
+                return self._there
+        window = self.feed.window(epoch, iteration)
+        self._there = window, self.engine.load(window)
+        return self._there

@@ -1,0 +1,177 @@
+"""Memory and gradients of a model on JAX, measured beside its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from epochwise.data.feed import Window
+from epochwise.engines.on_jax.engine import JaxEngine, LoadedWindow, free_device_bytes
+from epochwise.engines.on_jax.iteration import gather
+from epochwise.engines.probing import HOST_SHARE, Gradients, ProgramMemory, Squares
+from epochwise.engines.values import Batch, Values, has_own_step
+from epochwise.errors import ModelError
+
+Scales = list[jax.Array]
+"""For each trainable variable, what the optimizer multiplies its gradient with."""
+
+
+class JaxProbe:
+    """Measures what an engine's model takes and how noisy its gradients are.
+
+    Args:
+        engine: whose compiled programs are looked at.
+        model: the engine's.
+        divisor: see `Samples.divisor`.
+    """
+
+    def __init__(self, engine: JaxEngine, model: keras.Model, divisor: float | None) -> None:
+        """Compile nothing yet."""
+        self._engine = engine
+        self._model = model
+        self._part = jax.jit(_gradient_part(model, divisor), donate_argnums=5)
+        self._mean = jax.jit(_mean_squares)
+        self._scales = _optimizer_scales(model)
+
+    def memory(self, window: Window) -> ProgramMemory | None:
+        """See `Probe.memory`."""
+        analysis = self._engine.training_program(window).memory_analysis()
+        if analysis is None:
+            return None
+        held = int(analysis.argument_size_in_bytes)
+        extra = analysis.output_size_in_bytes + analysis.temp_size_in_bytes
+        return ProgramMemory(held=held, extra=int(extra - analysis.alias_size_in_bytes))
+
+    def room(self) -> int | None:
+        """See `Probe.room`."""
+        free = free_device_bytes()
+        if free is None or jax.devices()[0].platform != "cpu":
+            return free
+        return int(HOST_SHARE * free)
+
+    def gradients(
+        self, values: Values, loaded: LoadedWindow, start: int, stop: int
+    ) -> Gradients:
+        """See `Probe.gradients`."""
+        if has_own_step(self._model, "train_step"):
+            raise ModelError(
+                f"{type(self._model).__name__}.train_step computes its gradients itself, so "
+                "their noise cannot be measured.",
+                "leave out the train_step of your own, or go by the branches alone.",
+            )
+        scales = self._scales(values)
+        non_trainable = values.non_trainable
+        sums = [
+            jax.device_put(np.zeros(value.shape, value.dtype)) for value in values.trainable
+        ]
+        parts = []
+        for place in range(start, stop):
+            sums, non_trainable, squares = self._part(
+                values._replace(non_trainable=non_trainable),
+                loaded.data,
+                loaded.rows,
+                np.int32(place),
+                scales,
+                sums,
+            )
+            parts.append(squares)
+        mean = self._mean(sums, np.float32(stop - start), scales)
+        told = jax.device_get((parts, mean))
+        plain, scaled = (
+            Squares(
+                parts=tuple(float(part[kind]) for part in told[0]), mean=float(told[1][kind])
+            )
+            for kind in (0, 1)
+        )
+        return Gradients(
+            size=loaded.window.batch_size,
+            plain=plain,
+            preconditioned=None if scales is None else scaled,
+        )
+
+
+def _gradient_part(model: keras.Model, divisor: float | None) -> Callable[..., Any]:
+    """Return what is computed for one microbatch: its gradient added up, and its squares."""
+    gradient = jax.grad(model.compute_loss_and_updates, has_aux=True)
+
+    def part(
+        values: Values,
+        data: Batch,
+        rows: jax.Array,
+        place: jax.Array,
+        scales: Scales | None,
+        sums: list[jax.Array],
+    ) -> tuple[list[jax.Array], list[jax.Array], tuple[jax.Array, jax.Array]]:
+        row = jax.lax.dynamic_index_in_dim(rows, place, keepdims=False)
+        x, y, weight = gather(data, row, divisor)
+        found, (_, _, non_trainable, _) = gradient(
+            values.trainable,
+            values.non_trainable,
+            values.metrics,
+            x,
+            y,
+            weight,
+            training=True,
+            optimizer_variables=values.optimizer,
+        )
+        sums = [total + one for total, one in zip(sums, found, strict=True)]
+        return sums, non_trainable, _squares(found, scales)
+
+    return part
+
+
+def _mean_squares(
+    sums: list[jax.Array], parts: jax.Array, scales: Scales | None
+) -> tuple[jax.Array, jax.Array]:
+    """Return the squares of the mean of so many gradients from their sum."""
+    return _squares([total.astype(jnp.float32) / parts for total in sums], scales)
+
+
+def _squares(gradient: list[jax.Array], scales: Scales | None) -> tuple[jax.Array, jax.Array]:
+    """Return |g|² and gᵀPg; the second is 0 where there is no P."""
+    squares = [jnp.square(one.astype(jnp.float32)) for one in gradient]
+    plain = sum((square.sum() for square in squares), jnp.zeros(()))
+    if scales is None:
+        return plain, jnp.zeros(())
+    pairs = zip(squares, scales, strict=True)
+    return plain, sum(((square * scale).sum() for square, scale in pairs), jnp.zeros(()))
+
+
+def _optimizer_scales(model: keras.Model) -> Callable[[Values], Scales | None]:
+    """Return a function that reads P, the diagonal preconditioner, from the values.
+
+    For optimizers that keep a running mean v of squared gradients (Adam, AdamW, Nadam,
+    RMSprop) P is 1/(√v̂ + ε), with v̂ corrected for its start where the optimizer does.
+    """
+    outer = model.optimizer
+    optimizer = getattr(outer, "inner_optimizer", outer)
+    kept = getattr(optimizer, "_velocities", None)
+    trainable = model.trainable_variables
+    shapes = [tuple(variable.shape) for variable in trainable]
+    if not kept or [tuple(variable.shape) for variable in kept] != shapes:
+        return lambda _: None
+    places = {id(variable): place for place, variable in enumerate(outer.variables)}
+    chosen = [places[id(variable)] for variable in kept]
+    count = places[id(optimizer.iterations)]
+    beta = getattr(optimizer, "beta_2", None)
+    epsilon = float(getattr(optimizer, "epsilon", 1e-7))
+
+    @jax.jit
+    def inverse(kept: list[jax.Array], correction: jax.Array) -> Scales:
+        return [1 / (jnp.sqrt(velocity / correction) + epsilon) for velocity in kept]
+
+    def scales(values: Values) -> Scales | None:
+        updates = int(values.optimizer[count])
+        if not updates:
+            return None
+        correction = 1.0 if beta is None else 1.0 - float(beta) ** updates
+        kept = [values.optimizer[place] for place in chosen]
+        found: Scales = inverse(kept, np.float32(correction))
+        return found
+
+    return scales
