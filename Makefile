@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test quick check lint types layers clean
+.PHONY: train test quick batteries check lint types layers clean
 
 train: $(VENV)/ready
 	$(BIN)/epochwise train
@@ -15,6 +15,10 @@ test: $(VENV)/ready
 
 quick: $(VENV)/ready
 	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/data/sources/test_source_fuzz.py
+
+batteries: $(VENV)/ready
+	@for battery in power_loss kill_saver failing_disk damage; do \
+	  $(BIN)/python tests/batteries/$$battery.py || exit 1; done
 
 check: lint types layers
 

@@ -1,9 +1,14 @@
 """How fast is the first network, against everything else that could train it?
 
 MNIST, Flatten, Dense 128, Dense 10, Adam, batch size 64. Peers and ours in turn, epoch by
-epoch, after one epoch of warm-up at the same shapes; medians and ratios.
+epoch, each in a process of its own, after one epoch of warm-up; medians and ratios. Then
+whole processes: `epochwise train` for 5 epochs with an empty cache of programs, against
+`benchmarks/plain_keras.py`, again in turn.
 
-    python benchmarks/first_network.py ../shared/data/mnist.npz [--write]
+    python benchmarks/first_network.py mnist.npz [--peers PYTHON] [--rounds N] [--write]
+
+PYTHON is an interpreter that has tensorflow, torch and scikit-learn; peers that are not
+installed are left out and said to be.
 """
 
 from __future__ import annotations
@@ -11,196 +16,189 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
-from datetime import date
+from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
+from turns import HERE, Peer, Row, has, in_turn, ratio, report, text_of
 
-import jax
-import jax.numpy as jnp
-import keras
-import numpy as np
+EPOCH_BARS = {
+    "keras-jax": ("seconds an epoch, against model.fit on JAX", 0.33),
+    "scan": ("against a hand-written lax.scan", 1.10),
+    "product": ("against its multiplications at the rate of a large product", 2.2),
+    "keras-tensorflow": ("against model.fit on TensorFlow", 0.12),
+    "torch": ("against a PyTorch DataLoader loop", 0.40),
+    "sklearn": ("against scikit-learn's MLPClassifier", 0.40),
+}
+NEEDS = {"keras-tensorflow": "tensorflow", "torch": "torch", "sklearn": "sklearn"}
 
-import epochwise
-from epochwise.events import IterationsDone
 
-ROUNDS = 7
-
-
-def network(shape: tuple[int, ...]) -> keras.Model:
-    """The classic network, compiled."""
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            keras.Input(shape),
-            layers.Flatten(),
-            layers.Dense(128, activation="relu"),
-            layers.Dense(10, activation="softmax"),
-        ]
+def epoch_rows(mnist: str, peers_python: str, rounds: int) -> list[Row]:
+    """The table's figures of an epoch."""
+    peers = {"epochwise": Peer(way="epochwise", task="mnist mlp")}
+    for way in EPOCH_BARS:
+        python = sys.executable if way not in NEEDS else peers_python
+        if way in NEEDS and not has(python, NEEDS[way]):
+            print(f"{way} is left out: {python} has no {NEEDS[way]}")
+            continue
+        peers[way] = Peer(way=way, task="mnist mlp", python=python)
+    peers["epochwise-windows"] = Peer(way="epochwise-windows", task="mnist mlp")
+    seconds = in_turn(peers, rounds=rounds, batch_size=64, data={"mnist": mnist})
+    ours = seconds["epochwise"]
+    rows = []
+    for way, (figure, bar) in EPOCH_BARS.items():
+        if way in seconds:
+            theirs = seconds[way]
+            rows.append(
+                Row(
+                    figure=figure,
+                    value=ratio(ours, theirs),
+                    bar=bar,
+                    ours=text_of(ours),
+                    theirs=text_of(theirs),
+                )
+            )
+    windows = seconds["epochwise-windows"]
+    rows.append(
+        Row(
+            figure="data gathered on the host, against data on the device",
+            value=ratio(windows, ours),
+            bar=1.3,
+            ours=text_of(windows),
+            theirs=text_of(ours),
+        )
     )
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+    digits = {way: Peer(way=way, task="digits mlp") for way in ("epochwise", "keras-jax")}
+    seconds = in_turn(digits, rounds=rounds, batch_size=32, data={})
+    ours, theirs = seconds["epochwise"], seconds["keras-jax"]
+    rows.append(
+        Row(
+            figure="digits, batch size 32, against model.fit on JAX",
+            value=ratio(ours, theirs),
+            bar=0.125,
+            ours=text_of(ours, unit="ms"),
+            theirs=text_of(theirs, unit="ms"),
+        )
+    )
+    return rows
 
 
-class Clock:
-    """Adds up what the segments took."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process that ended: its wall time, its peak memory and what it printed last."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def on_event(self, event: object) -> None:
-        """Count a segment's time."""
-        if isinstance(event, IterationsDone):
-            self.seconds += event.seconds
+    seconds: float
+    peak_bytes: int
+    last_line: str
 
 
-def ours(x: np.ndarray, y: np.ndarray, batch_size: int) -> Callable[[], float]:
-    """Seconds that the iterations of an epoch take with `epochwise.fit`."""
-    model = network(x.shape[1:])
-
-    def epoch() -> float:
-        clock = Clock()
-        epochwise.fit(model, x, y, batch_size=batch_size, verbose=0, listeners=[clock])
-        return clock.seconds
-
-    return epoch
-
-
-def model_fit(x: np.ndarray, y: np.ndarray, batch_size: int) -> Callable[[], float]:
-    """Seconds an epoch of `model.fit` on the same backend."""
-    model = network(x.shape[1:])
-
-    def epoch() -> float:
+def run_process(command: list[str], cache: str) -> Process:
+    """Run a command and measure it as a whole; its cache of programs is told."""
+    environment = os.environ | {"XDG_CACHE_HOME": cache, "KERAS_BACKEND": "jax"}
+    environment["PYTHONPATH"] = str(HERE.parent / "src")
+    with tempfile.TemporaryFile("w+") as out:
         began = time.perf_counter()
-        model.fit(x, y, batch_size=batch_size, verbose=0)
-        return time.perf_counter() - began
-
-    return epoch
-
-
-def hand_written(x: np.ndarray, y: np.ndarray, batch_size: int) -> Callable[[], float]:
-    """Seconds an epoch of a `lax.scan` written for this network alone."""
-    rng = np.random.default_rng(0)
-    sizes = [(784, 128), (128, 10)]
-    weights = [jnp.asarray(rng.normal(0, 0.05, size), jnp.float32) for size in sizes]
-    weights += [jnp.zeros(128), jnp.zeros(10)]
-    moments = [jnp.zeros_like(w) for w in weights]
-    state = (weights, moments, [jnp.zeros_like(w) for w in weights], jnp.zeros((), jnp.int32))
-    data = jax.device_put(x.reshape(len(x), -1)), jax.device_put(y.astype(np.int32))
-
-    def loss(weights: list[jax.Array], x: jax.Array, y: jax.Array) -> jax.Array:
-        hidden = jax.nn.relu(x @ weights[0] + weights[2])
-        logits = hidden @ weights[1] + weights[3]
-        picked = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], axis=1)
-        return -picked.mean()
-
-    def iteration(state: tuple, row: jax.Array) -> tuple:
-        weights, first, second, count = state
-        batch = jnp.take(data[0], row, axis=0, mode="clip")
-        labels = jnp.take(data[1], row, axis=0, mode="clip")
-        value, gradients = jax.value_and_grad(loss)(weights, batch, labels)
-        count = count + 1
-        rate = 0.001 * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
-        first = [m + 0.1 * (g - m) for m, g in zip(first, gradients, strict=True)]
-        second = [v + 0.001 * (g * g - v) for v, g in zip(second, gradients, strict=True)]
-        weights = [
-            w - rate * m / (jnp.sqrt(v) + 1e-7)
-            for w, m, v in zip(weights, first, second, strict=True)
-        ]
-        return (weights, first, second, count), value
-
-    scan = jax.jit(lambda state, rows: jax.lax.scan(iteration, state, rows), donate_argnums=0)
-    full = len(x) // batch_size
-
-    def epoch() -> float:
-        nonlocal state
-        began = time.perf_counter()
-        rows = rng.permutation(len(x))[: full * batch_size].astype(np.int32)
-        state, values = scan(state, rows.reshape(full, batch_size))
-        jax.block_until_ready(values)
-        return time.perf_counter() - began
-
-    return epoch
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.DEVNULL, env=environment
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        lines = out.read().splitlines()
+    if process.returncode:
+        raise RuntimeError(f"{command} ended with {process.returncode}")
+    return Process(seconds=seconds, peak_bytes=used.ru_maxrss * 1024, last_line=lines[-1])
 
 
-def multiplications(samples: int) -> Callable[[], float]:
-    """Seconds that an epoch's multiplications take at the rate of a large product."""
-    size = 2048
-    a = np.random.default_rng(0).random((size, size), np.float32)
-    operations = samples * 2 * (784 * 128 * 2 + 128 * 10 * 3)
-
-    def epoch() -> float:
-        began = time.perf_counter()
-        a @ a
-        return (time.perf_counter() - began) / (2 * size**3) * operations
-
-    return epoch
+def process_rows(mnist: str, rounds: int) -> list[Row]:
+    """The table's figures of whole processes."""
+    ours: list[Process] = []
+    again: list[Process] = []
+    plain: list[Process] = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [
+                *(sys.executable, "-m", "epochwise", "train", mnist, "--batch-size", "64"),
+                *("--epochs", "5", "--json", "--run-dir"),
+            ]
+            ours.append(run_process([*command, f"{folder}/first"], folder))
+            plain.append(
+                run_process([sys.executable, str(HERE / "plain_keras.py"), mnist], folder)
+            )
+            again.append(run_process([*command, f"{folder}/second"], folder))
+    told = [json.loads(process.last_line) for process in ours]
+    compiling = [run["seconds"]["compile"] for run in told]
+    accuracy = statistics.median(run["test"]["accuracy"] for run in told)
+    seconds = [process.seconds for process in ours]
+    their_seconds = [process.seconds for process in plain]
+    memory = [process.peak_bytes / 2**20 for process in ours]
+    their_memory = [process.peak_bytes / 2**20 for process in plain]
+    again_seconds = [process.seconds for process in again]
+    return [
+        Row(
+            figure="whole process, 5 epochs, nothing cached, against a plain Keras script",
+            value=ratio(seconds, their_seconds),
+            bar=0.60,
+            ours=text_of(seconds),
+            theirs=text_of(their_seconds),
+        ),
+        Row(
+            figure="the same with the programs of the run before cached",
+            value=ratio(again_seconds, their_seconds),
+            ours=text_of(again_seconds),
+            theirs=text_of(their_seconds),
+        ),
+        Row(
+            figure="peak memory of that process, against the plain script's",
+            value=ratio(memory, their_memory),
+            bar=0.60,
+            ours=f"{statistics.median(memory):.0f} MiB",
+            theirs=f"{statistics.median(their_memory):.0f} MiB",
+        ),
+        Row(
+            figure="seconds to compile the first network, empty cache",
+            value=statistics.median(compiling),
+            bar=1.5,
+            ours=text_of(compiling),
+        ),
+        Row(
+            figure="test accuracy after 5 epochs",
+            value=accuracy,
+            bar=0.972,
+            at_least=True,
+            ours=plain[0].last_line.join(("plain script: ", "")),
+        ),
+        Row(
+            figure="iterations in 5 epochs",
+            value=float(told[0]["done"]["iterations"]),
+            bar=4690,
+        ),
+    ]
 
 
 def main() -> None:
-    """Print the table; with `--write` keep it in a dated file."""
+    """Print the table; with `--write` keep it in dated files."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("mnist", help="an .npz with x_train and y_train")
+    parser.add_argument("mnist", help="an .npz with x_train, y_train, x_test and y_test")
+    parser.add_argument("--peers", default=sys.executable, help="interpreter of the peers")
+    parser.add_argument("--rounds", type=int, default=7, help="epochs timed of each")
+    parser.add_argument("--processes", type=int, default=5, help="processes timed of each")
     parser.add_argument("--write", action="store_true", help="keep the table")
     asked = parser.parse_args()
-    with np.load(asked.mnist) as file:
-        x = (file["x_train"] / 255.0).astype(np.float32)
-        y = file["y_train"].astype(np.int32)
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    small, labels = (digits.images / 16).astype(np.float32), digits.target.astype(np.int32)
-    timed = {
-        "epochwise.fit": ours(x, y, 64),
-        "model.fit on JAX": model_fit(x, y, 64),
-        "hand-written lax.scan": hand_written(x, y, 64),
-        "multiplications alone": multiplications(len(x)),
-        "digits: epochwise.fit": ours(small, labels, 32),
-        "digits: model.fit on JAX": model_fit(small, labels, 32),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in timed}
-    for round_index in range(ROUNDS + 1):
-        for name, epoch in timed.items():
-            took = epoch()
-            if round_index:
-                seconds[name].append(took)
-    medians = {name: statistics.median(took) for name, took in seconds.items()}
-    bars = {
-        "model.fit on JAX": ("epochwise.fit", 0.33),
-        "hand-written lax.scan": ("epochwise.fit", 1.10),
-        "multiplications alone": ("epochwise.fit", 2.2),
-        "digits: model.fit on JAX": ("digits: epochwise.fit", 0.125),
-    }
-    ratios = {}
-    for peer, (our_name, bar) in bars.items():
-        pairs = zip(seconds[our_name], seconds[peer], strict=True)
-        ratio = statistics.median(a / b for a, b in pairs)
-        ratios[f"{our_name} / {peer}"] = {"ratio": round(ratio, 3), "at most": bar}
-    table = {
-        "question": "seconds an epoch, median of 7, in turn",
-        "date": date.today().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {
-            "jax": jax.__version__,
-            "keras": keras.__version__,
-            "python": sys.version[:7],
-        },
-        "seconds": {
-            name: {"median": medians[name], "min": min(took), "max": max(took)}
-            for name, took in seconds.items()
-        },
-        "ratios": ratios,
-    }
-    text = json.dumps(table, indent=1)
-    print(text)
-    if asked.write:
-        path = Path(__file__).parent / "results" / f"first_network-{table['date']}.json"
-        path.write_text(text + "\n", encoding="utf-8")
+    mnist = str(Path(asked.mnist).resolve())
+    rows = epoch_rows(mnist, asked.peers, asked.rounds) if asked.rounds else []
+    rows += process_rows(mnist, asked.processes) if asked.processes else []
+    report(
+        "first_network",
+        "How fast is the first network, against everything else that could train it?",
+        rows,
+        write=asked.write,
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from epochwise.api import fit as fit
+    from epochwise.api import resume as resume
     from epochwise.api import tune as tune
     from epochwise.choosing.worth import worth as worth
     from epochwise.counter import EpochCounter as EpochCounter
@@ -16,17 +17,32 @@ if TYPE_CHECKING:
     from epochwise.plan import Plan as Plan
     from epochwise.position import Position as Position
     from epochwise.record import Run as Run
+    from epochwise.stopping import GeneralizationLoss as GeneralizationLoss
+    from epochwise.stopping import NonFinite as NonFinite
+    from epochwise.stopping import Patience as Patience
+    from epochwise.stopping import ProgressQuotient as ProgressQuotient
+    from epochwise.stopping import SuccessiveRises as SuccessiveRises
+    from epochwise.stopping import Target as Target
+    from epochwise.stopping import TimeLimit as TimeLimit
 
 _HOMES = {
     "EpochCounter": "epochwise.counter",
     "EpochSampler": "epochwise.data.sampler",
     "EpochwiseError": "epochwise.errors",
+    "GeneralizationLoss": "epochwise.stopping",
     "Iteration": "epochwise.data.iterations",
+    "NonFinite": "epochwise.stopping",
+    "Patience": "epochwise.stopping",
     "Plan": "epochwise.plan",
     "Position": "epochwise.position",
+    "ProgressQuotient": "epochwise.stopping",
     "Run": "epochwise.record",
+    "SuccessiveRises": "epochwise.stopping",
+    "Target": "epochwise.stopping",
+    "TimeLimit": "epochwise.stopping",
     "fit": "epochwise.api",
     "iterate": "epochwise.data.iterations",
+    "resume": "epochwise.api",
     "tune": "epochwise.api",
     "worth": "epochwise.choosing.worth",
 }
@@ -35,12 +51,20 @@ __all__ = [
     "EpochCounter",
     "EpochSampler",
     "EpochwiseError",
+    "GeneralizationLoss",
     "Iteration",
+    "NonFinite",
+    "Patience",
     "Plan",
     "Position",
+    "ProgressQuotient",
     "Run",
+    "SuccessiveRises",
+    "Target",
+    "TimeLimit",
     "fit",
     "iterate",
+    "resume",
     "tune",
     "worth",
 ]

@@ -10,7 +10,8 @@ The order, as the loop yields it:
       Boundary                       where nothing is done yet
       EpochBegun                     before the first iteration of each epoch
         IterationsDone  (1 or more)  after each segment
-        EvaluationBegun, Evaluated   where the plan evaluates
+        EvaluationBegun, Evaluated   where the plan evaluates, with BatchEvaluated between
+                                     them where a listener looks at batches
         CheckpointCommitted          where one that was being written is in place now,
                                      or CheckpointFailed
       EpochDone                      its metrics, validation included
@@ -80,12 +81,14 @@ class RunBegun:
             for data of unknown length.
         position: where it starts; not `START` when a run goes on.
         engine: how the iterations are executed.
+        compile_seconds: wall time spent compiling ahead of the first iteration [s].
     """
 
     plan: Plan | None
     epochs: int | None
     position: Position
     engine: EngineDescription
+    compile_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,23 @@ class EvaluationBegun:
 
     epoch_index: int
     position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEvaluated:
+    """A batch of the validation part was evaluated, for listeners that look at batches.
+
+    Args:
+        batch_index: zero-based in this evaluation.
+        metrics: running means over the samples evaluated so far, without a `val_` prefix.
+        goes_on: whether another batch follows.
+    """
+
+    epoch_index: int
+    position: Position
+    batch_index: int
+    metrics: Mapping[str, float]
+    goes_on: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +268,7 @@ class Stopped:
         best: the best evaluation; `None` where nobody counted or nothing was evaluated.
         restored: whether the model holds the weights of the best evaluation now, not
             the last ones.
+        notes: what a stopping rule came upon and the user should know, in sentences.
     """
 
     position: Position
@@ -255,6 +276,7 @@ class Stopped:
     updates: Mapping[str, int] = field(default_factory=dict)
     best: BestEvaluation | None = None
     restored: bool = False
+    notes: tuple[str, ...] = ()
 
 
 Event: TypeAlias = (
@@ -262,6 +284,7 @@ Event: TypeAlias = (
     | EpochBegun
     | IterationsDone
     | EvaluationBegun
+    | BatchEvaluated
     | Evaluated
     | EpochDone
     | Boundary

@@ -329,6 +329,7 @@ def summary(run: Run) -> list[str]:
     lines = []
     if run.stop is not None and run.stop.rule != "plan":
         lines.append(f"stopped ({run.stop.rule}): {run.stop.sentence}")
+    lines.extend(run.notes)
     lines.append(f"{_updates_text(iterations, run.updates)}, {samples:,} samples seen")
     if run.test is not None:
         lines.append("  ".join(["test", *metric_texts(run.test)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import pytest
 import epochwise
 from epochwise.errors import DataError, PlanError
 from epochwise.events import Evaluated
+from epochwise.record import read_run
 
 L = keras.layers
 RNG = np.random.default_rng(1)
@@ -216,3 +218,11 @@ def test_what_batches_bring_themselves_is_refused_together() -> None:
             network(), X, Y, verbose=0, validation_data=batches_of(X, Y, 6),
             validation_batch_size=5,
         )  # fmt: skip
+
+
+def test_the_time_of_compiling_ahead_is_told_and_kept(tmp_path: Path) -> None:
+    """What was compiled before the first iteration counts, in the run and in its record."""
+    run = epochwise.fit(network(), X, Y, verbose=0, run_dir=tmp_path / "run")
+
+    assert run.seconds.compiling > 0
+    assert read_run(tmp_path / "run").run.seconds == run.seconds

@@ -28,6 +28,7 @@ from crashing import Entry, ImageDisk, LoggingDisk, Replay
 from epochwise.checkpoint import Checkpoint, Checkpoints
 from epochwise.errors import RunError
 from epochwise.record import RunFolder
+from epochwise.record.disk import Disk
 from saved import assert_same, state_at
 
 EVENTS, LOSSES = "events.jsonl", "series/loss.f32"
@@ -126,7 +127,7 @@ def resumed(disk: LoggingDisk, path: Path) -> RunFolder:
     return folder
 
 
-def check(disk: ImageDisk, path: Path, marks: list[Entry]) -> None:
+def check(disk: Disk, path: Path, marks: list[Entry]) -> None:
     """Check that a run can go on from what is left.
 
     Args:

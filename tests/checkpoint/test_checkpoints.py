@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from epochwise.checkpoint import Checkpoints
 from epochwise.record import RunFolder
+from faulty import Do, FaultyDisk
 from saved import assert_same, state_at
 
 
@@ -76,3 +79,55 @@ def test_a_place_can_be_saved_again(checkpoints: Checkpoints) -> None:
     newest = checkpoints.newest()
     assert newest is not None
     assert newest.name == "000000000005.3"
+
+
+def test_loaded_arrays_cannot_be_written_to(checkpoints: Checkpoints) -> None:
+    """They look into the file that was verified."""
+    save(checkpoints, 1)
+    found = checkpoints.load_newest()
+    assert found is not None
+
+    assert not any(array.flags.writeable for array in found[1].arrays.values())
+
+
+def test_what_a_killed_process_left_is_removed(checkpoints: Checkpoints) -> None:
+    """The next save removes folders half written and half removed, and nothing else."""
+    save(checkpoints, 1)
+    folder = checkpoints.folder.path / "checkpoints"
+    for left in ("000000000002.part", "000000000000.part", "000000000001.damaged"):
+        (folder / left).mkdir()
+        (folder / left / "state.safetensors").touch()
+    save(checkpoints, 2)
+
+    assert checkpoints.folder.names("checkpoints") == [
+        "000000000001", "000000000001.damaged", "000000000002",
+    ]  # fmt: skip
+
+
+def test_a_checkpoint_that_cannot_be_removed_is_told(
+    tmp_path: Path,
+) -> None:
+    """The new one is saved all the same, and the removal is tried again later."""
+    disk = FaultyDisk()
+    checkpoints = Checkpoints(RunFolder.create(tmp_path / "run", disk), keep_last=1)
+    save(checkpoints, 1)
+
+    def refuse(place: int, name: str, do: Do, arguments: tuple[Any, ...]) -> Any:
+        if name == "rename" and arguments[1].name.startswith("000000000001"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return do(*arguments)
+
+    disk.watch(refuse)
+    with pytest.warns(UserWarning, match="Could not remove .*000000000001: Permission"):
+        save(checkpoints, 2)
+    disk.watch(None)
+    assert checkpoints.committed() == ["000000000001", "000000000002"]
+    save(checkpoints, 3)
+
+    assert checkpoints.committed() == ["000000000003"]
+
+
+def test_keeping_none_is_refused(tmp_path: Path) -> None:
+    """At least one checkpoint is kept."""
+    with pytest.raises(ValueError, match="keep_last=0"):
+        Checkpoints(RunFolder(tmp_path), keep_last=0)

@@ -98,7 +98,7 @@ def test_what_ends_and_saves_a_run_is_typed_with_units(asked: dict[str, Any]) ->
     """Patience, target, time, evaluations and checkpoints reach the training as typed."""
     assert (
         epochwise_command(
-            "train --patience 3 --target val_accuracy=0.97 --max-minutes 2 "
+            "train --patience 3ep --target val_accuracy=0.97 --max-minutes 2 "
             "--evaluate-every 500it --checkpoint-every 1ep --keep last"
         )[0]
         == 0
@@ -234,6 +234,8 @@ def test_ctrl_c_before_training_ends_with_130(
         ("--run-dir full/note.txt", "is a file"),
         ("--epochs two", "valid integer"),
         ("--patience 0", "is no duration"),
+        ("--patience 3 --evaluate-every 500it", "use --patience 3ep"),
+        ("--patience 30s", "use --patience 3ep or --patience 2000it"),
         ("--target val_accuracy", "--target val_accuracy=0.97"),
         ("--evaluate-every 500", 'write "1ep" (epochs), "500it"'),
         ("--evaluate-every 30s", "seconds differ from run to run"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from epochwise.data import sources
 from epochwise.data.samples import Samples
 from epochwise.errors import RunError
 from epochwise.record import (
@@ -82,6 +84,51 @@ def test_data_digest_tells_parts_apart() -> None:
     ]
 
     assert len(set(digests)) == len(digests)
+
+
+X = np.arange(24, dtype=np.uint8).reshape(6, 4)
+Y = np.array([0, 1, 2, 0, 1, 2])
+DATA = Samples(x=X, y=Y, divisor=255.0)
+
+
+@pytest.mark.parametrize("place", range(X.size))
+def test_one_changed_byte_of_the_data_is_found(place: int) -> None:
+    """Each byte of the features counts, in its lowest bit too."""
+    changed = X.copy()
+    changed.flat[place] ^= 1
+
+    assert data_sha256(Samples(x=changed, y=Y, divisor=255.0)) != data_sha256(DATA)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        Samples(x=X, y=np.array([0, 1, 2, 0, 1, 1]), divisor=255.0),
+        DATA.rows(np.array([1, 0, 2, 3, 4, 5])),
+        Samples(x=X.astype(np.int16), y=Y, divisor=255.0),
+        Samples(x=X.view(np.int8), y=Y, divisor=255.0),
+        Samples(x=X, y=Y.astype(np.int32), divisor=255.0),
+        DATA.rows(np.arange(5)),
+        DATA.rows(np.array([0, 1, 2, 3, 4, 5, 5])),
+        Samples(x=X.reshape(6, 2, 2), y=Y, divisor=255.0),
+    ],
+    ids=["label", "order", "dtype", "sign", "dtype of y", "shorter", "longer", "shape"],
+)
+def test_other_data_are_found(samples: Samples) -> None:
+    """A label, the order, a dtype, the length, the shape: each makes other data."""
+    assert data_sha256(samples) != data_sha256(DATA)
+
+
+def test_a_copied_or_touched_file_holds_the_same_data(tmp_path: Path) -> None:
+    """When a file was changed, and where it lies, is no part of what it holds."""
+    path, copy = tmp_path / "data.npz", tmp_path / "copy.npz"
+    np.savez(path, x_train=X, y_train=Y)
+    before = data_sha256(sources.load(str(path), label=None).train)
+    os.utime(path, (1, 1))
+    np.savez_compressed(copy, x_train=X, y_train=Y)
+
+    assert data_sha256(sources.load(str(path), label=None).train) == before
+    assert data_sha256(sources.load(str(copy), label=None).train) == before
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "bool", "bfloat16"])

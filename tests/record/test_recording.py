@@ -63,7 +63,7 @@ def test_the_json_object_has_the_promised_keys(tmp_path: Path) -> None:
 
     assert list(shown) == [
         "run", "plan", "done", "stop", "history", "test", "weights_sha256", "seconds",
-        "backend", "device", "best", "restored",
+        "backend", "device", "best", "restored", "notes",
     ]  # fmt: skip
     assert shown["done"] == {"epochs": 3, "iterations": 9, "samples": 30}
     assert list(shown["seconds"]) == ["total", "import", "data", "compile", "train", "evaluate"]

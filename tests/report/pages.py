@@ -44,7 +44,7 @@ def keep(
 
 def page_of(folder: Path) -> str:
     """Return the page of the run in a folder."""
-    return page(read_story(folder))
+    return page([read_story(folder)])
 
 
 @dataclass(slots=True)

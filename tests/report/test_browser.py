@@ -15,7 +15,7 @@ from epochwise.record import read_run
 READ_FACTS = """() => Object.fromEntries(
   [...document.querySelectorAll("data[data-fact]")].map((e) => [e.dataset.fact, e.value]))"""
 
-READ_CHARTS = """() => Object.fromEntries([...epochwisePage.charts.values()].map((chart) => [
+READ_CHARTS = """() => Object.fromEntries([...epochwise.drawn.values()].map((chart) => [
   chart.spec.id,
   {
     x: chart.u.data[0],
@@ -89,7 +89,7 @@ def test_the_charts_show_the_values_of_the_record(opened: Any, folder: Path) -> 
 
 def test_the_points_are_painted_where_their_values_belong(opened: Any) -> None:
     """At the place of each validation point the canvas has its colour."""
-    found = opened().evaluate("""() => [...epochwisePage.charts.values()]
+    found = opened().evaluate("""() => [...epochwise.drawn.values()]
       .filter((chart) => chart.spec.id === "metric-0").flatMap(({ spec, u }) => {
         const series = spec.series.find((one) => one.colour === "validation");
         return series.x.map((x, i) => {
@@ -105,7 +105,7 @@ def test_the_points_are_painted_where_their_values_belong(opened: Any) -> None:
 
 def test_every_chart_has_ink(opened: Any) -> None:
     """None of the canvases is empty."""
-    inks = opened().evaluate("""() => [...epochwisePage.charts.values()].map(({ u }) => {
+    inks = opened().evaluate("""() => [...epochwise.drawn.values()].map(({ u }) => {
       const { width, height } = u.ctx.canvas;
       const pixels = u.ctx.getImageData(0, 0, width, height).data;
       return pixels.filter((value, i) => i % 4 === 3 && value > 0).length;
@@ -152,7 +152,7 @@ def test_the_language_can_be_switched(opened: Any) -> None:
 def test_dark_is_dark_and_light_is_light(opened: Any) -> None:
     """Page and charts take the colours that the reader's system asks for."""
     look = """() => {
-      const [{ u }] = epochwisePage.charts.values();
+      const [{ u }] = epochwise.drawn.values();
       return [getComputedStyle(document.body).backgroundColor, u.series[1].stroke(u, 1)];
     }"""
 
@@ -167,7 +167,7 @@ def test_nothing_sticks_out_of_a_screen(opened: Any) -> None:
     for width in (1600, 768, 390, 320):
         page.set_viewport_size({"width": width, "height": 800})
         page.wait_for_function(
-            "(width) => [...epochwisePage.charts.values()].every("
+            "(width) => [...epochwise.drawn.values()].every("
             "({ u }) => u.width >= 220 && u.width <= width)",
             arg=width,
         )
@@ -181,9 +181,9 @@ def test_a_number_can_be_asked_for_by_pointing(opened: Any) -> None:
     over.scroll_into_view_if_needed()
     box = over.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.wait_for_function("document.querySelector('#loss .readout').textContent")
+    page.wait_for_function("document.querySelector('[data-section=loss] .readout').textContent")
 
-    told = page.inner_text("#loss .readout")
+    told = page.inner_text("[data-section=loss] .readout")
     assert "iteration 40" in told
     assert "epoch 3" in told
     assert "one batch 0.025" in told
@@ -235,7 +235,7 @@ def test_a_script_that_is_not_ours_does_not_run(opened: Any, folder: Path) -> No
 
 def test_the_facts_read_by_the_browser_and_by_a_parser_agree(opened: Any, folder: Path) -> None:
     """The data of the charts arrives whole."""
-    data = opened().evaluate("epochwisePage.data")
+    data = opened().evaluate("epochwise.data()")
 
     written = read_page((folder / "report.html").read_text("utf-8")).data
     assert json.loads(json.dumps(data)) == written

@@ -53,5 +53,9 @@ def test_every_text_is_used(key: str) -> None:
     whole = f'"{key}"' in written
     if table == "seconds":
         name = name if name == "other" else "to_json"  # the parts of a run's seconds
-    parts = f'f"{table}.{{' in written and re.search(rf"\b{name}\b", written) is not None
+    begun = re.findall(rf'f"{table}\.(\w*)\{{', written)
+    parts = any(
+        name.startswith(begin) and re.search(rf"\b{name[len(begin) :]}\b", written)
+        for begin in begun
+    )
     assert whole or parts

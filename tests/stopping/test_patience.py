@@ -154,6 +154,18 @@ def test_a_metric_that_is_absent_later_neither_counts_nor_resets() -> None:
     )
 
 
+def test_what_is_absent_at_the_end_of_the_epoch_of_the_best_shifts_nothing() -> None:
+    """E07: best inside epoch 3, absent at its end, worse after epoch 4: one epoch waited."""
+    looks = [
+        Look(at(2, 1, per_epoch=4), True, 1.0),
+        Look(at(3, per_epoch=4), True, None),
+        Look(at(4, per_epoch=4), True, 1.5),
+    ]
+    stopped = stops_at(loss(epochs=1), shown(looks))
+    assert stopped is not None
+    assert stopped[0] == 2
+
+
 def test_a_metric_that_never_was_there_is_an_error() -> None:
     """E07: 'val_los' is refused at the first evaluation, with the names there are."""
     rule = Patience(metric="val_los", epochs=2, better="lower")

@@ -101,8 +101,8 @@ def fit(
         segments: how segments are executed; `None` follows from model and device.
         listeners: plug-ins with a method `on_event`.
         stop: rules that may end the run before its plan does, one or several
-            (`epochwise.Patience`, `Target`, `TimeLimit` and others); a loss that is not
-            finite always ends it, unless this is an empty list.
+            (`epochwise.stopping` has `Patience`, `Target`, `TimeLimit` and others); a
+            loss that is not finite always ends it, unless this is an empty list.
         best_metric: the metric of the validation part by which the best weights are
             told; `None` for that of the first rule, or `val_loss`.
         keep: `"best"` to hold the best weights at the end, whatever ended the run;
@@ -246,6 +246,7 @@ def trained(
         state=state,
         asked_to_stop=adapter.stop_reason,
         looks_at_iterations=adapter.looks_at_iterations,
+        looks_at_evaluation=adapter.looks_at_evaluation,
     )
     before = 0.0 if state is None else state.memories["seconds"]
     seconds = replace(

@@ -35,6 +35,7 @@ def carry_out(
     state: TrainingState | None = None,
     asked_to_stop: Callable[[], StopReason | None] = lambda: None,
     looks_at_iterations: bool = False,
+    looks_at_evaluation: bool = False,
 ) -> None:
     """Train, and tell everybody who listens.
 
@@ -46,8 +47,9 @@ def carry_out(
         state: of a run that goes on.
         asked_to_stop: asked at every boundary.
         looks_at_iterations: whether a listener looks at every iteration.
+        looks_at_evaluation: whether one looks at every batch that is evaluated.
     """
-    course = job.course
+    course = replace(job.course, evaluates_batchwise=looks_at_evaluation)
     if looks_at_iterations:
         course = replace(course, cuts=(*course.cuts, 1))
     recorders = () if kept is None else (kept.recorder,)

@@ -333,4 +333,5 @@ def _test(model: Any, test: Samples, batch_size: int) -> Mapping[str, float]:
     """Return the metrics of the test part."""
     engine = engine_for(model, example=test.rows(np.arange(1)), resident=None, validation=test)
     feed = in_order(test, batch_size)
-    return loop.evaluate(engine, feed, batches=None, epoch_index=0, position=START).metrics
+    [evaluated] = loop.evaluate(engine, feed, batches=None, epoch_index=0, position=START)
+    return evaluated.metrics

@@ -207,7 +207,7 @@ def circumstances(
         "variables": [[name, list(shape), dtype] for name, shape, dtype in variables],
         "optimizer": optimizer.pop("type", None),
         "loss": header.model.get("loss"),
-        "optimizer_settings": optimizer,
+        "optimizer_settings": {k: v for k, v in optimizer.items() if k != "name"},
         "layers": [
             [layer.get("type"), layer.get("parameters")]
             for layer in header.model.get("layers") or []

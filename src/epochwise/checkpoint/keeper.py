@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -93,11 +94,13 @@ class Keeper:
         """Take the snapshot now; have it written meanwhile."""
         self._saved_at = self._clock()
         self._taken_at = event.position
+        try:
+            lengths = self._lengths()
+        except EpochwiseError as error:
+            self._failed(error)
+            return
         self._saver.save(
-            event.snapshot(),
-            fits=self._fits,
-            record_lengths=self._lengths(),
-            best=self._best,
+            event.snapshot(), fits=self._fits, record_lengths=lengths, best=self._best
         )
 
     def _committed(self, checkpoint: Checkpoint) -> None:
@@ -108,6 +111,11 @@ class Keeper:
     def _failed(self, error: EpochwiseError) -> None:
         assert self._taken_at is not None
         self._told.append(CheckpointFailed(position=self._taken_at, sentence=str(error)))
+        warnings.warn(
+            f"No checkpoint was saved at {self._taken_at.shown()}. {error}\nThe training goes "
+            "on, and the next checkpoint is tried.",
+            stacklevel=2,
+        )
 
     def _news(self) -> Iterator[Event]:
         """Yield what became of checkpoints since it was last asked."""

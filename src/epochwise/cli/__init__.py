@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "runs": "epochwise.cli.runs",
     "worth": "epochwise.cli.worth",
     "report": "epochwise.cli.report",
+    "watch": "epochwise.cli.watch",
 }
 """The verbs in the order of the help, each with the module that holds its `app`."""
 

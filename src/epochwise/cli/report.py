@@ -1,4 +1,4 @@
-"""`epochwise report`: a run's record as one page that opens in any browser."""
+"""`epochwise report`: records of runs as one page that opens in any browser."""
 
 from __future__ import annotations
 
@@ -9,39 +9,44 @@ import typer
 
 from epochwise.errors import RunError
 from epochwise.record import RUNS_FOLDER, RunFolder, find_run
-from epochwise.report import page, read_story
+from epochwise.report import budget_of, page, read_story
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 PAGE_FILE = "report.html"
-"""What the page is called in the run's folder."""
+"""What the page is called unless told otherwise."""
 
 _ENDINGS = (".html", ".htm")
 
 
 @app.command()
 def report(
-    run: Annotated[
-        str, typer.Argument(help="Its path, its name, or the beginning of its name.")
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help="Paths, names, or beginnings of names; several are compared."
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.html",
             help="Where to; an older page there is replaced.",
-            show_default=f"{PAGE_FILE} in the run's folder",
+            show_default=f"{PAGE_FILE} in the run's folder, or here for several runs",
         ),
     ] = None,
     parent: Annotated[
         Path, typer.Option("--in", metavar="DIR", help="The folder that runs are kept in.")
     ] = RUNS_FOLDER,
 ) -> None:
-    """Make a page of a run: what was planned, done and gained, in words and charts."""
+    """Make a page of one run or several: what was planned, done and gained."""
     if output is not None:
         _check_output(output)
-    folder = find_run(run, parent)
-    written = page(read_story(folder))
-    path = folder / PAGE_FILE if output is None else output
+    folders = [find_run(run, parent) for run in runs]
+    budget_of(len(folders))
+    written = page([read_story(folder) for folder in folders])
+    beside = folders[0] / PAGE_FILE if len(folders) == 1 else Path(PAGE_FILE)
+    path = beside if output is None else output
     RunFolder(path.parent).write(path.name, [written.encode()])
     print(path)
 

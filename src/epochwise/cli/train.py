@@ -29,6 +29,7 @@ from epochwise.cli.checks import (
 )
 from epochwise.data import sources
 from epochwise.durations import Duration
+from epochwise.errors import PlanError
 from epochwise.models import check_learning_rate, check_optimizer, parse_model
 from epochwise.progress import progress
 from epochwise.record import Run, json_text, require_free
@@ -144,7 +145,7 @@ def train(
         checking(lambda: check_seed(seed))
         checking(lambda: check_counts(batch_size, epochs, iterations, microbatch_size))
         checking(lambda: None if run_dir is None else require_free(run_dir))
-        checking(lambda: asked_rules(patience, target, max_minutes))
+        checking(lambda: asked_rules(patience, target, max_minutes, evaluate_every))
         checking(lambda: evaluation_interval(evaluate_every))
         checking(lambda: checkpoint_interval(checkpoint_every, run_dir=True))
 
@@ -159,7 +160,9 @@ def train(
         evaluate_every=evaluation_interval(evaluate_every),
         checkpoint_every=checkpoint_interval(checkpoint_every, run_dir=True),
         **stopping_settings(
-            asked_rules(patience, target, max_minutes), best_metric=None, keep=keep
+            asked_rules(patience, target, max_minutes, evaluate_every),
+            best_metric=None,
+            keep=keep,
         ),
     )
     source = Source(
@@ -196,7 +199,10 @@ def end(run: Run, *, json: bool) -> None:
 
 
 def asked_rules(
-    patience: str | None, target: str | None, max_minutes: float | None
+    patience: str | None,
+    target: str | None,
+    max_minutes: float | None,
+    evaluate_every: str | None,
 ) -> list[StopRule[Any]] | None:
     """Return the stopping rules that the options ask for; `None` for no option at all.
 
@@ -205,12 +211,30 @@ def asked_rules(
     """
     rules: list[StopRule[Any]] = []
     if patience is not None:
-        every = Duration.parse(f"{patience}ep" if patience.isdigit() else patience)
-        rules.append(
-            Patience(metric="val_loss", epochs=every.epochs, iterations=every.iterations)
-        )
+        rules.append(_patience(patience, evaluate_every))
     if target is not None:
         rules.append(parse_target(target))
     if max_minutes is not None:
         rules.append(TimeLimit(minutes=max_minutes))
     return rules or None
+
+
+def _patience(told: str, evaluate_every: str | None) -> Patience:
+    """Return the patience that an option asks for; a bare number is of epochs.
+
+    Raises:
+        PlanError: it is no such duration, or a bare number beside evaluations that are
+            not made by epochs.
+    """
+    if told.isdigit() and (evaluate_every or "").strip().endswith("it"):
+        raise PlanError(
+            f"--patience {told} with --evaluate-every {evaluate_every} does not say of what.",
+            f"use --patience {told}ep, or a number of iterations as --patience 2000it.",
+        )
+    length = Duration.parse(f"{told}ep" if told.isdigit() else told)
+    if length.seconds is not None:
+        raise PlanError(
+            f"--patience {told} would end at another place on each machine.",
+            "use --patience 3ep or --patience 2000it.",
+        )
+    return Patience(metric="val_loss", epochs=length.epochs, iterations=length.iterations)

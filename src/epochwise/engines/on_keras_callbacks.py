@@ -1,8 +1,9 @@
 """Keras callbacks as a listener: each hook called when and with what Keras would.
 
 Callbacks that look at epochs cost nothing. One that looks at batches makes every
-segment one iteration long. Whatever a callback does to weights or learning rate takes
-effect at the next iteration; `model.stop_training` is honoured at the next boundary.
+segment one iteration long; one that looks at the batches of an evaluation cuts that.
+Whatever a callback does to weights or learning rate takes effect at the next iteration;
+`model.stop_training` is honoured at the next boundary.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import keras
 from keras.src.utils import is_default
 
 from epochwise.events import (
+    BatchEvaluated,
     EpochBegun,
     EpochDone,
     Evaluated,
@@ -25,6 +27,7 @@ from epochwise.events import (
 )
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+TEST_BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
 
 
 class KerasCallbacks:
@@ -58,7 +61,9 @@ class KerasCallbacks:
             epochs=epochs,
             steps=iterations_per_epoch,
         )
-        self.looks_at_iterations = any(_looks_at_batches(one) for one in self._list.callbacks)
+        asked = self._list.callbacks
+        self.looks_at_iterations = any(_looks_at_batches(one) for one in asked)
+        self.looks_at_evaluation = any(_has_hook(one, TEST_BATCH_HOOKS) for one in asked)
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -87,6 +92,12 @@ class KerasCallbacks:
                 self._on_iterations(event)
             case EvaluationBegun():
                 self._list.on_test_begin()
+                if self.looks_at_evaluation:
+                    self._list.on_test_batch_begin(0)
+            case BatchEvaluated():
+                self._list.on_test_batch_end(event.batch_index, dict(event.metrics))
+                if event.goes_on:
+                    self._list.on_test_batch_begin(event.batch_index + 1)
             case Evaluated():
                 self._list.on_test_end(dict(event.metrics))
             case EpochDone():
@@ -113,4 +124,9 @@ def _looks_at_batches(callback: keras.callbacks.Callback) -> bool:
         return bool(callback.save_freq != "epoch")
     if isinstance(callback, keras.callbacks.ProgbarLogger):
         return False
-    return not all(is_default(getattr(callback, hook)) for hook in BATCH_HOOKS)
+    return _has_hook(callback, BATCH_HOOKS)
+
+
+def _has_hook(callback: keras.callbacks.Callback, hooks: Iterable[str]) -> bool:
+    """Tell whether any of these hooks of a callback does something."""
+    return not all(is_default(getattr(callback, hook)) for hook in hooks)

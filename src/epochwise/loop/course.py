@@ -32,6 +32,7 @@ class Course:
             by epochs. The end of the plan is evaluated as well.
         validation_batches: most batches of it that are evaluated, always the first;
             `None` for all.
+        evaluates_batchwise: whether each of them is told of by itself.
         cuts: a segment ends at each multiple of each of these, for whoever wants to look
             or save there [iterations].
         stop: what may end the run before the plan does.
@@ -50,6 +51,7 @@ class Course:
     evaluate_every_epochs: int | None = 1
     evaluate_every_iterations: int | None = None
     validation_batches: int | None = None
+    evaluates_batchwise: bool = False
     cuts: tuple[int, ...] = ()
     stop: AnyOf = DEFAULT_RULES
     best: Best | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from epochwise.data.feed import Feed
 from epochwise.engines.base import Engine, Loaded, Values
-from epochwise.events import Evaluated
+from epochwise.events import BatchEvaluated, Evaluated
 from epochwise.position import Position
 
 
@@ -19,8 +19,9 @@ def evaluate(
     epoch_index: int,
     position: Position,
     clock: Callable[[], float] = time.perf_counter,
-) -> Evaluated:
-    """Return the metrics of a feed at the weights that the model holds now.
+    batchwise: bool = False,
+) -> Iterator[BatchEvaluated | Evaluated]:
+    """Yield the metrics of a feed at the weights that the model holds now.
 
     Args:
         engine: evaluates.
@@ -29,6 +30,7 @@ def evaluate(
         epoch_index: of the training, for the event.
         position: of the training, for the event.
         clock: seconds of some clock that only goes forward [s].
+        batchwise: whether each batch is told of, too.
     """
     since, compiled = clock(), engine.compile_seconds
     values = engine.take(fresh_metrics=True)
@@ -39,15 +41,26 @@ def evaluate(
         stop = window.iterations
         if batches is not None:
             stop = min(stop, start + batches - done)
+        if batchwise:
+            stop = start + 1
         loaded = engine.load(window, evaluating=True)
         values, pending = engine.evaluate(values, loaded, start, stop)
         done += stop - start
         samples += (stop - start) * window.batch_size
-        if done == batches or (window.closes_epoch and stop == window.iterations):
+        goes_on = done != batches and not (window.closes_epoch and stop == window.iterations)
+        if batchwise:
+            yield BatchEvaluated(
+                epoch_index=epoch_index,
+                position=position,
+                batch_index=done - 1,
+                metrics=pending.wait().metrics,
+                goes_on=goes_on,
+            )
+        if not goes_on:
             break
     result = pending.wait()
     compiling = engine.compile_seconds - compiled
-    return Evaluated(
+    yield Evaluated(
         epoch_index=epoch_index,
         position=position,
         metrics=result.metrics,

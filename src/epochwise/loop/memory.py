@@ -29,7 +29,9 @@ class Memory:
         seconds_before: wall time of the run before it went on [s].
         seconds: the same, of the run until now [s].
         reason: why the run ends here, `None` while it does not.
-        updates_before: what each optimizer had counted when the run first began.
+        owed: the boundary whose evaluation is still due; `None` where none is.
+        updates_before: what each optimizer had counted when the run first began, in their
+            order: names differ from process to process.
     """
 
     rules: Any
@@ -38,7 +40,8 @@ class Memory:
     seconds_before: float = 0.0
     seconds: float = 0.0
     reason: StopReason | None = None
-    updates_before: Mapping[str, int] = field(default_factory=dict)
+    owed: Seen | None = None
+    updates_before: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -53,7 +56,9 @@ class Memory:
         """
         if state is None:
             best = None if course.best is None else course.best.start()
-            return cls(rules=course.stop.start(), best=best, updates_before=dict(updates))
+            return cls(
+                rules=course.stop.start(), best=best, updates_before=tuple(updates.values())
+            )
         kept, reason = state.memories, state.memories["reason"]
         if reason is not None and (reason["at_once"] or reason["rule"] == "plan"):
             reason = None  # what was cut off goes on, and the course knows its own end
@@ -68,7 +73,8 @@ class Memory:
             seconds_before=kept["seconds"],
             seconds=kept["seconds"],
             reason=None if reason is None else StopReason(**reason),
-            updates_before=kept["updates_before"],
+            owed=_owed(state.position, kept["owed"]),
+            updates_before=tuple(kept["updates_before"]),
         )
 
     def updated(self, course: Course, seen: Seen) -> tuple[Memory, StopReason | None, bool]:
@@ -88,10 +94,6 @@ class Memory:
         }
         return replace(self, best_weights=weights)
 
-    def at(self, seconds: float, reason: StopReason | None) -> Memory:
-        """Note the time that the run has taken, and why it ends here if it does."""
-        return replace(self, seconds=seconds, reason=reason)
-
     def snapshot(self, position: Position, arrays: Mapping[str, Any]) -> TrainingState:
         """Return all of it, with the engine's values, as a checkpoint keeps it."""
         best = {f"{BEST}{name}": array for name, array in self.best_weights.items()}
@@ -103,7 +105,8 @@ class Memory:
                 "best": None if self.best is None else to_json(self.best),
                 "seconds": self.seconds,
                 "reason": None if self.reason is None else asdict(self.reason),
-                "updates_before": dict(self.updates_before),
+                "owed": None if self.owed is None else dict(self.owed.metrics),
+                "updates_before": list(self.updates_before),
             },
         )
 
@@ -119,6 +122,18 @@ class Memory:
             epochs_done=self.best.epochs_done,
             iterations_done=self.best.iterations_done,
         )
+
+
+def _owed(position: Position, metrics: Mapping[str, float] | None) -> Seen | None:
+    """Return the boundary whose evaluation is still due, by the training's metrics there."""
+    if metrics is None:
+        return None
+    return Seen(
+        position=position,
+        closes_epoch=position.iterations_in_epoch_done == 0,
+        evaluated=False,
+        metrics=metrics,
+    )
 
 
 def _best_memory(course: Course, recorded: Any) -> BestMemory | None:

@@ -22,7 +22,8 @@ and the next iteration starts from what it finds.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from functools import partial
 
 from epochwise.data.feed import Window
@@ -45,7 +46,7 @@ from epochwise.loop.evaluation import evaluate
 from epochwise.loop.memory import Memory
 from epochwise.position import START, Position
 from epochwise.state import TrainingState
-from epochwise.stopping import NonFinite, Seen
+from epochwise.stopping import NonFinite, Seen, notes
 
 FIRST_SEGMENT = 8
 """Iterations in the first segment, which tells how long one takes."""
@@ -77,14 +78,17 @@ def train(
     memory = Memory.of(course, state, engine.updates())
     halts = any(isinstance(rule, NonFinite) for rule in course.stop.rules)
     pace = _Pace(course.segment_seconds)
+    settle = partial(_settle, engine, course, asked_to_stop, clock, began)
     ahead: tuple[Window, Loaded] | None = None
 
+    compiled = engine.compile_seconds
     engine.prepare(course.training_windows(position), course.validation_windows())
     yield RunBegun(
         plan=course.plan,
         epochs=course.epochs,
         position=position,
         engine=engine.description,
+        compile_seconds=engine.compile_seconds - compiled,
     )
     if state is None:
         yield Boundary(
@@ -94,7 +98,11 @@ def train(
             is_best=False,
             snapshot=partial(_snapshot, engine, memory, position),
         )
-    reason = memory.reason or _plan_done(course, position) or asked_to_stop()
+    reason = memory.reason
+    if memory.owed is not None:
+        ended = _plan_done(course, position)
+        memory, reason = yield from settle(memory, memory.owed, None, ended)
+    reason = reason or _plan_done(course, position) or asked_to_stop()
     while reason is None:
         epoch_index = position.epochs_done
         yield EpochBegun(
@@ -106,7 +114,6 @@ def train(
             break
 
         closes = False
-        metrics: Mapping[str, float] = {}
         since, compiled = clock(), engine.compile_seconds
         while reason is None and not closes:
             before = engine.take(fresh_metrics=position.iterations_in_epoch_done == 0)
@@ -121,7 +128,6 @@ def train(
             # The device works on its own from here; what comes next is made ready.
             earlier, position = position, _after(position, window, stop - start)
             closes = position.iterations_in_epoch_done == 0
-            ended = _plan_done(course, position)
             if stop == window.iterations:
                 ahead = None
                 place = course.next_place(position)
@@ -135,91 +141,137 @@ def train(
                 trouble = diagnose(engine, feed, window, loaded, start, result, before)
             if trouble is not None:
                 values, result = trouble.values, trouble.result
-                position = _after(earlier, window, trouble.iterations)
-                closes, ended = False, None
+                position, closes = _after(earlier, window, trouble.iterations), False
             engine.give_back(values)
             now, compiling = clock(), engine.compile_seconds - compiled
             seconds = max(0.0, now - since - compiling)
             since, compiled = now, engine.compile_seconds
             pace.took(stop - start, seconds)
-            metrics = result.metrics
-            count = len(result.losses)
+            ended = _plan_done(course, position)
             yield IterationsDone(
                 epoch_index=epoch_index,
                 position=position,
                 losses=result.losses,
-                samples=(window.batch_size,) * count,
-                metrics=metrics,
+                samples=(window.batch_size,) * len(result.losses),
+                metrics=result.metrics,
                 learning_rate=result.learning_rate,
                 seconds=seconds,
                 compile_seconds=compiling,
                 epoch_goes_on=not closes and ended is None,
             )
-            reason = asked_to_stop()
-
-            evaluated: Evaluated | None = None
-            ends = reason is not None or ended is not None
-            at_once = trouble is not None or (reason is not None and reason.at_once)
-            if course.evaluates_at(position, ends=ends) and not at_once:
-                assert course.validation is not None
-                yield EvaluationBegun(epoch_index=epoch_index, position=position)
-                evaluated = evaluate(
-                    engine,
-                    course.validation,
-                    batches=course.validation_batches,
-                    epoch_index=epoch_index,
-                    position=position,
-                    clock=clock,
-                )
-                yield evaluated
-                metrics = {**metrics, **evaluated.named}
             seen = Seen(
                 position=position,
                 closes_epoch=closes,
-                evaluated=evaluated is not None,
-                metrics=metrics,
+                evaluated=False,
+                metrics=result.metrics,
                 losses=result.losses,
-                seconds=memory.seconds_before + clock() - began,
-                validation_samples=None if evaluated is None else evaluated.samples,
                 first_non_finite=None if trouble is None else trouble.first,
             )
-            memory, ruled, is_best = memory.updated(course, seen)
-            if is_best:
-                memory = memory.with_best_weights(engine.to_host(engine.take()))
-            if closes:
-                yield EpochDone(
-                    epoch_index=epoch_index, position=position, metrics=metrics, whole=True
-                )
-                reason = reason or asked_to_stop()
-            if reason is None or not reason.at_once:
-                reason = ruled or reason or ended
-            memory = memory.at(seen.seconds, reason)
-            if trouble is None:
-                yield Boundary(
-                    epoch_index=epoch_index,
-                    position=position,
-                    reason=reason,
-                    is_best=is_best,
-                    snapshot=partial(_snapshot, engine, memory, position),
-                )
-        if not closes:
+            memory, reason = yield from settle(memory, seen, asked_to_stop(), ended)
+        if not closes or memory.owed is not None:
             yield EpochDone(
-                epoch_index=epoch_index, position=position, metrics=metrics, whole=False
+                epoch_index=epoch_index,
+                position=position,
+                metrics=result.metrics,
+                whole=closes,
             )
-            reason = reason or asked_to_stop()
 
     best = memory.best_evaluation(course)
     restores = course.keep == "best" and best is not None
     if restores:
         engine.give_back(engine.from_host(engine.take(), memory.best_weights))
-    counted, before_run = engine.updates(), memory.updates_before
+    counted = zip(engine.updates().items(), memory.updates_before, strict=True)
     yield Stopped(
         position=position,
         reason=reason,
-        updates={name: counted[name] - before_run.get(name, 0) for name in counted},
+        updates={name: now - before for (name, now), before in counted},
         best=best,
         restored=restores,
+        notes=notes(course.stop, memory.rules),
     )
+
+
+def _settle(
+    engine: Engine[Values, Loaded],
+    course: Course,
+    asked_to_stop: Callable[[], StopReason | None],
+    clock: Callable[[], float],
+    began: float,
+    memory: Memory,
+    seen: Seen,
+    reason: StopReason | None,
+    ended: StopReason | None,
+) -> Generator[Event, None, tuple[Memory, StopReason | None]]:
+    """Do all that is due between two iterations; return the memory, and why to stop.
+
+    A run that is cut off where an evaluation is due owes it: the checkpoint taken there
+    says so, and the run that goes on begins with it.
+
+    Args:
+        engine: evaluates.
+        course: what to do.
+        asked_to_stop: asked once the epoch's end was told.
+        clock: see `train`.
+        began: when this process began the run, by the clock [s].
+        memory: of all boundaries before.
+        seen: what is known here, before any evaluation.
+        reason: why somebody has asked to stop.
+        ended: why the plan ends here.
+    """
+    position, closes = seen.position, seen.closes_epoch
+    epoch_index = position.epochs_done - 1 if closes else position.epochs_done
+    finite = seen.first_non_finite is None
+    cut_off = reason is not None and reason.at_once
+    ends = ended is not None or (reason is not None and not cut_off)
+    due = finite and course.evaluates_at(position, ends=ends)
+    is_best = False
+    owed = seen if due and cut_off else None
+    if owed is None:
+        if due:
+            assert course.validation is not None
+            yield EvaluationBegun(epoch_index=epoch_index, position=position)
+            evaluated: Evaluated | None = None
+            for told in evaluate(
+                engine,
+                course.validation,
+                batches=course.validation_batches,
+                epoch_index=epoch_index,
+                position=position,
+                clock=clock,
+                batchwise=course.evaluates_batchwise,
+            ):
+                yield told
+                evaluated = told if isinstance(told, Evaluated) else None
+            assert evaluated is not None
+            seen = replace(
+                seen,
+                evaluated=True,
+                metrics={**seen.metrics, **evaluated.named},
+                validation_samples=evaluated.samples,
+            )
+        seen = replace(seen, seconds=memory.seconds_before + clock() - began)
+        memory, ruled, is_best = memory.updated(course, seen)
+        if is_best:
+            memory = memory.with_best_weights(engine.to_host(engine.take()))
+        if closes:
+            yield EpochDone(
+                epoch_index=epoch_index, position=position, metrics=seen.metrics, whole=True
+            )
+            reason = reason or asked_to_stop()
+        if reason is None or not reason.at_once:
+            reason = ruled or reason or ended
+    memory = replace(
+        memory, seconds=memory.seconds_before + clock() - began, reason=reason, owed=owed
+    )
+    if finite:
+        yield Boundary(
+            epoch_index=epoch_index,
+            position=position,
+            reason=reason,
+            is_best=is_best,
+            snapshot=partial(_snapshot, engine, memory, position),
+        )
+    return memory, reason
 
 
 class _Pace:

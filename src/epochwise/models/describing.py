@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from typing import Any
 
 import numpy as np
 
 from epochwise.data.samples import Array
-
-_NUMBER = re.compile(r"_\d+(?=[/_]|$)")
-"""What Keras adds to a name that is taken."""
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -59,26 +55,19 @@ def named_weights(model: Any) -> list[tuple[str, Array]]:
 def variables(model: Any) -> list[tuple[str, tuple[int, ...], str]]:
     """Return name, shape and dtype of all that training changes, in the engines' order.
 
-    The numbers that Keras adds to names to keep those of one process apart (`dense_3`)
-    are left out: the same model has the same names in every process.
+    A weight's name is its own (`kernel`), without those of layer and model, which Keras
+    numbers by what else its process has made; other variables have that of their group.
 
     Args:
         model: a built and compiled Keras model.
     """
-    groups = (
-        model.trainable_variables,
-        model.non_trainable_variables,
-        model.optimizer.variables,
-        model.metrics_variables,
-    )
+    weights = (*model.trainable_variables, *model.non_trainable_variables)
+    named = [(variable.name, variable) for variable in weights]
+    named += [("optimizer", variable) for variable in model.optimizer.variables]
+    named += [("metric", variable) for variable in model.metrics_variables]
     return [
-        (
-            _NUMBER.sub("", variable.path),
-            tuple(int(size) for size in variable.shape),
-            str(variable.dtype),
-        )
-        for group in groups
-        for variable in group
+        (name, tuple(int(size) for size in variable.shape), str(variable.dtype))
+        for name, variable in named
     ]
 
 

@@ -151,7 +151,7 @@ class AppendedFile:
     def _write_held(self) -> None:
         """Write what is held; what the system does not take stays held."""
         while self._held:
-            written = self._disk.write_some(self._opened(), bytes(self._held))
+            written = self._disk.write_some(self._opened(), bytes(self._held[:BUFFER_BYTES]))
             self._written += written
             del self._held[:written]
 

@@ -226,6 +226,7 @@ def _event(row: Row, plan: Plan | None) -> Event:
             epochs=None if epochs is None else _count(epochs),
             position=position,
             engine=EngineDescription(**{key: str(row["engine"][key]) for key in _ENGINE_KEYS}),
+            compile_seconds=number(row["compile_seconds"]),
         )
     if kind == "stopped":
         return Stopped(
@@ -236,6 +237,7 @@ def _event(row: Row, plan: Plan | None) -> Event:
             updates={str(name): _count(made) for name, made in row["updates"].items()},
             best=_best(row.get("best")),
             restored=bool(row.get("restored", False)),
+            notes=tuple(str(note) for note in row.get("notes", ())),
         )
     if kind == "checkpoint_committed":
         return CheckpointCommitted(position=position, name=str(row["name"]))

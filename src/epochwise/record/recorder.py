@@ -17,14 +17,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
 
 from epochwise.data.samples import Array
+from epochwise.errors import RunError
 from epochwise.events import (
+    BatchEvaluated,
     BestEvaluation,
     Boundary,
     CheckpointCommitted,
@@ -78,7 +82,8 @@ class Recorder:
         clock: a clock that never goes back [s].
 
     Raises:
-        RunError: a file could not be written, here and in every method.
+        RunError: a file could not be written, here and at the end. In between the training
+            goes on with a warning, and what the disk refused is written later.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class Recorder:
         self._goes_on = lengths is not None
         self._segments: IterationsDone | None = None
         self._iterations = 0
+        self._refused = False
         self._stopped: Stopped | None = None
         self._keeps_batch_sizes = header.plan is None
         header.write(folder)
@@ -121,7 +127,7 @@ class Recorder:
             if self._clock() - self._flushed >= FLUSH_SECONDS:
                 self._flush()
             return
-        if isinstance(event, Boundary):  # leaves no line
+        if isinstance(event, (Boundary, BatchEvaluated)):  # leave no line
             return
         self._write_segments()
         if isinstance(event, EpochBegun) and event.position.iterations_in_epoch_done:
@@ -175,6 +181,7 @@ class Recorder:
             updates=run.updates,
             best=run.best,
             restored=run.restored,
+            notes=run.notes,
         )
         ending = {
             "test": run.test,
@@ -188,9 +195,9 @@ class Recorder:
 
     def _add_segment(self, event: IterationsDone) -> None:
         """Keep each iteration's numbers, and the segment for the next line."""
-        self.folder.append(LOSS_FILE, np.asarray(event.losses, "<f4").tobytes())
+        self._extend(LOSS_FILE, np.asarray(event.losses, "<f4").tobytes())
         if self._keeps_batch_sizes:
-            self.folder.append(BATCH_SIZE_FILE, np.asarray(event.samples, "<u4").tobytes())
+            self._extend(BATCH_SIZE_FILE, np.asarray(event.samples, "<u4").tobytes())
         earlier = self._segments
         self._iterations += len(event.losses)
         if earlier is None:
@@ -212,12 +219,32 @@ class Recorder:
     def _append(self, row: Mapping[str, Any]) -> None:
         at = round(self._clock() - self._began, 6)
         line = json_text({"event": row["event"], "at": at, **row})
-        self.folder.append(EVENTS_FILE, line.encode() + b"\n")
+        self._extend(EVENTS_FILE, line.encode() + b"\n")
 
     def _flush(self) -> None:
         self._write_segments()
-        self.folder.flush()
         self._flushed = self._clock()
+        with self._going_on():
+            self.folder.flush()
+            self._refused = False
+
+    def _extend(self, name: str, data: bytes) -> None:
+        with self._going_on():
+            self.folder.append(name, data)
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Go on when the disk refuses: what is to be written is held, and it is told once."""
+        try:
+            yield
+        except RunError as error:
+            if not self._refused:
+                warnings.warn(
+                    f"{error}\nThe training goes on. Its record is held in memory, and "
+                    "written as soon as the disk takes it.",
+                    stacklevel=2,
+                )
+            self._refused = True
 
     def _describe_series(self, first_iteration: int) -> None:
         """Write what the series hold, before the first number of them."""

@@ -107,6 +107,7 @@ class Run:
         weights_sha256: digest of the final weights; `None` if they were not kept.
         best: the best evaluation; `None` where nobody counted or nothing was evaluated.
         restored: whether the weights kept are those of the best evaluation.
+        notes: what a stopping rule came upon and the user should know, in sentences.
         folder: where the record is; `None` if none was kept.
     """
 
@@ -124,6 +125,7 @@ class Run:
     weights_sha256: str | None = None
     best: BestEvaluation | None = None
     restored: bool = False
+    notes: tuple[str, ...] = ()
     folder: Path | None = None
 
     @property
@@ -143,9 +145,9 @@ class Run:
             `samples`; epochs are a number when whole, else `"a/b"`, and `None` where
             the length of an epoch is not known), `stop`, `history`, `test`,
             `weights_sha256`, `seconds`, `backend`, `device`, `best` (`metric`, `value`,
-            `epochs_done`, `iterations_done`; `None` where nothing was evaluated) and
-            `restored`. NaN and infinity are
-            the strings of `epochwise.record.jsontext`.
+            `epochs_done`, `iterations_done`; `None` where nothing was evaluated),
+            `restored` and `notes`. NaN and infinity are the strings of
+            `epochwise.record.jsontext`.
         """
         epochs = self.position.epochs_done_fraction(self.iterations_per_epoch)
         if epochs is None:
@@ -172,4 +174,5 @@ class Run:
             "device": None if self.engine is None else self.engine.device,
             "best": None if self.best is None else jsonable(asdict(self.best)),
             "restored": self.restored,
+            "notes": list(self.notes),
         }

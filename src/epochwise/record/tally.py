@@ -54,6 +54,7 @@ class Tally:
         self._losses = array("f", [] if losses is None else losses.tolist())
         self._best: BestEvaluation | None = None
         self._restored = False
+        self._notes: tuple[str, ...] = ()
         self._stop: StopReason | None = None
         self._updates: Mapping[str, int] = {}
         self._evaluations: list[Evaluation] = []
@@ -67,6 +68,7 @@ class Tally:
         match event:
             case RunBegun():
                 self._plan, self._engine = event.plan, event.engine
+                self._spend(compiling=event.compile_seconds)
                 if event.plan is not None:
                     self._iterations_per_epoch = event.plan.iterations_per_epoch
             case EpochBegun():
@@ -90,6 +92,7 @@ class Tally:
             case Stopped():
                 self._stop, self._updates = event.reason, event.updates
                 self._best, self._restored = event.best, event.restored
+                self._notes = event.notes
             case _:
                 pass
 
@@ -131,6 +134,7 @@ class Tally:
             weights_sha256=weights_sha256,
             best=self._best,
             restored=self._restored,
+            notes=self._notes,
             folder=folder,
         )
 

@@ -136,7 +136,9 @@ def _array(entry: Mapping[str, Any], content: memoryview, offset: int) -> Array:
         raise ValueError(f"{entry['data_offsets']} is not where {offset} to {end} should be")
     array = np.frombuffer(content[offset:end], dtype.newbyteorder("<")).reshape(shape)
     native: Array = array.astype(dtype.newbyteorder("="), copy=False)
-    return native if native.flags.aligned else native.copy()
+    found = native if native.flags.aligned else native.copy()
+    found.setflags(write=False)
+    return found
 
 
 def _dtype(name: str) -> np.dtype[Any]:

@@ -12,11 +12,11 @@ def section(name: str, title: Child, *children: Child) -> Html:
     """Return a section under a title.
 
     Args:
-        name: its `id`.
+        name: what it is found by, in `data-section`.
         title: text or markup.
         children: what stands below.
     """
-    return element("section", element("h2", title), *children, id=name)
+    return element("section", element("h2", title), *children, data_section=name)
 
 
 def paragraph(key: str, facts: Facts | None = None, class_: str | None = None) -> Html:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from epochwise.choosing.worth import Ledger
+from epochwise.report.budget import Budget
 from epochwise.report.facts import smoothing_window
 from epochwise.report.ledger import metric_names, share_errors
 from epochwise.report.markup import shown
@@ -29,28 +30,24 @@ Chart: TypeAlias = dict[str, Any]
 `either`. With `zero` the axis begins at 0.
 """
 
-LOSS_POINTS = 20_000
-"""Most losses of single iterations that a chart is given."""
-
-LINE_POINTS = 4_000
-"""Most points of any other line."""
 
 FAR = 8
 """A loss that falls by more than this factor is seen on a logarithmic axis first."""
 
 
-def charts_of(story: Story, ledger: Ledger | None, facts: Facts) -> list[Chart]:
+def charts_of(story: Story, ledger: Ledger | None, facts: Facts, budget: Budget) -> list[Chart]:
     """Return the charts of one run, in the order of the page.
 
     Args:
         story: the run.
         ledger: what its epochs were worth; `None` where nothing tells it.
         facts: what the names of series may state.
+        budget: how many points a line may have.
     """
     marks = _marks(story, ledger)
-    charts = [_loss_chart(story, facts, marks)]
-    charts += [_metric_chart(story, name, marks) for name in other_metrics(story)]
-    charts += [_rate_chart(story), _speed_chart(story)]
+    charts = [_loss_chart(story, facts, budget, marks)]
+    charts += [_metric_chart(story, name, budget, marks) for name in other_metrics(story)]
+    charts += [_rate_chart(story, budget), _speed_chart(story, budget)]
     for chart in charts:
         chart["per_epoch"] = story.run.iterations_per_epoch
         chart["from"], chart["to"] = story.iterations_before, story.run.position.iterations_done
@@ -100,7 +97,7 @@ def script_words() -> dict[str, dict[str, str]]:
     }
 
 
-def _series(
+def line(
     style: str,
     colour: str,
     named: Mapping[str, str],
@@ -108,30 +105,42 @@ def _series(
     y: npt.NDArray[Any] | Iterable[float],
     error: Sequence[float | None] | None = None,
 ) -> dict[str, Any]:
+    """Return a line of a chart.
+
+    Args:
+        style: `faint`, `line`, `steps` or `points`.
+        colour: a name of `assets/page.css`, without its dashes.
+        named: what it is called, by language.
+        x: iterations, rising.
+        y: as many values.
+        error: half the length of a bar at each value; `None` where there is none.
+    """
     series = {"style": style, "colour": colour, "names": named, "x": points(x), "y": points(y)}
     if error is not None and any(one is not None for one in error):
         series["error"] = error
     return series
 
 
-def _loss_chart(story: Story, facts: Facts, marks: Sequence[Mapping[str, Any]]) -> Chart:
+def _loss_chart(
+    story: Story, facts: Facts, budget: Budget, marks: Sequence[Mapping[str, Any]]
+) -> Chart:
     losses = story.run.losses
     numbers = np.arange(1, losses.size + 1) + story.iterations_before
-    kept = thin(losses, LOSS_POINTS)
+    kept = thin(losses, budget.loss_points)
     smooth = trailing_mean(
         losses, story.batch_sizes.astype(np.float64), smoothing_window(story)
     )
-    drawn = thin(smooth, LINE_POINTS)
+    drawn = thin(smooth, budget.line_points)
     series = [
-        _series("faint", "batch", names("series.loss"), numbers[kept], losses[kept]),
-        _series(
+        line("faint", "batch", names("series.loss"), numbers[kept], losses[kept]),
+        line(
             "line",
             "train",
             names("series.smooth", facts),
             numbers[drawn],
             smooth[drawn].astype(np.float32),
         ),
-        *_epoch_series(story, "loss"),
+        *_epoch_series(story, "loss", budget),
     ]
     return {
         "id": "loss",
@@ -148,61 +157,63 @@ def _spans_far(smooth: npt.NDArray[Any]) -> bool:
     return bool(seen.size and seen.min() > 0 and seen.max() > FAR * seen.min())
 
 
-def _metric_chart(story: Story, name: str, marks: Sequence[Mapping[str, Any]]) -> Chart:
+def _metric_chart(
+    story: Story, name: str, budget: Budget, marks: Sequence[Mapping[str, Any]]
+) -> Chart:
     return {
         "id": f"metric-{other_metrics(story).index(name)}",
         "scale": "linear",
-        "series": _epoch_series(story, name),
+        "series": _epoch_series(story, name, budget),
         "marks": marks,
     }
 
 
-def _epoch_series(story: Story, name: str) -> list[dict[str, Any]]:
+def _epoch_series(story: Story, name: str, budget: Budget) -> list[dict[str, Any]]:
     """A metric's mean over each epoch, its validation, and its test."""
     passes = [one for one in story.passes if name in one.metrics]
     found = []
     if passes:
         means = np.array([one.metrics[name] for one in passes])
-        kept = thin(means, LINE_POINTS)
+        kept = thin(means, budget.line_points)
         ends = np.array([one.last_iteration for one in passes])
         x = [passes[0].first_iteration, *ends[kept].tolist()]
         y = [means[0], *means[kept].tolist()]
         if x[0] == x[1]:
             x, y = x[1:], y[1:]
-        found.append(_series("steps", "mean", names("series.train"), x, y))
+        found.append(line("steps", "mean", names("series.train"), x, y))
     looks = [seen for seen in story.run.evaluations if name in seen.metrics]
     if looks:
         values = np.array([seen.metrics[name] for seen in looks])
-        kept = thin(values, LINE_POINTS)
+        kept = thin(values, budget.line_points)
         few = [looks[place] for place in kept]
         x = [seen.position.iterations_done for seen in few]
         validation = names("series.validation")
         errors = share_errors(name, few)
-        found.append(_series("points", "validation", validation, x, values[kept], errors))
+        found.append(line("points", "validation", validation, x, values[kept], errors))
     test = story.run.test or {}
     if name in test:
         done = story.run.position.iterations_done
-        found.append(_series("points", "test", names("series.test"), [done], [test[name]]))
+        found.append(line("points", "test", names("series.test"), [done], [test[name]]))
     return found
 
 
-def _rate_chart(story: Story) -> Chart:
+def _rate_chart(story: Story, budget: Budget) -> Chart:
     rates = story.stretches.learning_rate
-    kept = thin(rates, LINE_POINTS)
+    kept = thin(rates, budget.line_points)
     x = story.stretches.iterations_done[kept]
-    series = [_series("line", "rate", names("series.rate"), x, rates[kept].astype(np.float32))]
+    series = [line("line", "rate", names("series.rate"), x, rates[kept].astype(np.float32))]
     return {"id": "rate", "scale": "linear", "zero": True, "series": series, "marks": []}
 
 
-def _speed_chart(story: Story) -> Chart:
+def _speed_chart(story: Story, budget: Budget) -> Chart:
     stretches = story.stretches
     before = story.run.position.samples_done - int(story.batch_sizes.sum())
     samples = np.diff(np.concatenate([[before], stretches.samples_done]))
     timed = stretches.seconds > 0
     speed = samples[timed] / stretches.seconds[timed]
-    kept = thin(speed, LINE_POINTS)
+    kept = thin(speed, budget.line_points)
     x = stretches.iterations_done[timed][kept]
-    series = [_series("line", "speed", names("series.speed"), x, np.rint(speed[kept]))]
+    series = [line("line", "speed", names("series.speed"), x, np.rint(speed[kept]))]
     return {"id": "speed", "scale": "linear", "zero": True, "series": series, "marks": []}
 
 

@@ -137,10 +137,17 @@ def _loss_facts(story: Story) -> dict[str, Fact]:
 
 
 def _speed_facts(story: Story) -> dict[str, Fact]:
-    seconds = float(story.stretches.seconds.sum())
+    stretches = story.stretches
+    rates = stretches.learning_rate[np.isfinite(stretches.learning_rate)]
+    facts: dict[str, Fact] = {}
+    if rates.size:
+        facts["rate.first"], facts["rate.last"] = _float32(rates[0]), _float32(rates[-1])
+    if stretches.elapsed.size:
+        facts["spent.seconds"] = float(stretches.elapsed[-1])
+    seconds = float(stretches.seconds.sum())
     if seconds <= 0:
-        return {}
-    return {
+        return facts
+    return facts | {
         "speed.samples_per_second": round(int(story.batch_sizes.sum()) / seconds),
         "speed.iterations_per_second": round(story.run.losses.size / seconds),
     }
@@ -210,6 +217,11 @@ def _losses_of(story: Story, one: Pass) -> np.ndarray[Any, np.dtype[np.float64]]
     before = story.iterations_before
     losses = story.run.losses[one.first_iteration - 1 - before : one.last_iteration - before]
     return losses.astype(np.float64)
+
+
+def _float32(value: float) -> float:
+    """A number that was kept with the precision of float32, by its own shortest digits."""
+    return float(str(np.float32(value)))
 
 
 def _whole(fraction: Fraction) -> Fact:

@@ -12,24 +12,23 @@ from epochwise.report.phrases import Fact, Facts, number, phrase
 from epochwise.report.story import Story
 from epochwise.report.thinning import thin
 
-MOST_LINES = 200
-"""Most lines that the table shows; the lowest and highest losses are among them."""
 
-
-def ledger_section(story: Story, ledger: Ledger | None, facts: Facts) -> Html:
+def ledger_section(story: Story, ledger: Ledger | None, facts: Facts, most_lines: int) -> Html:
     """Return the section that tells what each epoch brought.
 
     Args:
         story: the run.
         ledger: what its epochs were worth; `None` where nothing tells it.
         facts: what its heads and sentences may state.
+        most_lines: how many lines it may have; those of the lowest and the highest loss
+            are among them.
     """
     every = lines(story, ledger)
     title = phrase("ledger.title")
     if not every:
         return section("ledger", title, paragraph("ledger.none"))
     losses = [_loss(line) for line in every]
-    shown = [every[place] for place in thin(np.array(losses), MOST_LINES)]
+    shown = [every[place] for place in thin(np.array(losses), most_lines)]
     has_accuracy = "top.metric" in facts
     notes: list[Child] = []
     if len(shown) < len(every):

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
 from typing import Any
 
-from epochwise.report.charts import charts_of, script_words
+from epochwise.report.budget import Budget, budget_of
+from epochwise.report.charts import Chart, charts_of, script_words
+from epochwise.report.comparing import comparing_charts, comparing_section, swatch
 from epochwise.report.facts import facts_of
 from epochwise.report.ledger import worth_of
 from epochwise.report.markup import Child, Html, data_block, element, joined
-from epochwise.report.phrases import phrase, word_anchor
-from epochwise.report.sections import run_sections
+from epochwise.report.phrases import Fact, Facts, phrase, word_anchor
+from epochwise.report.sections import run_sections, run_title
 from epochwise.report.story import Story
 from epochwise.report.words import LANGUAGES, catalog
 
-SCRIPTS = ("uPlot.iife.min.js", "page.js")
+SCRIPTS = ("uPlot.iife.min.js", "charts.js", "page.js")
 """The scripts of a page, in the order in which they run."""
 
 STYLES = ("uPlot.min.css", "page.css")
@@ -55,28 +58,91 @@ class Policy:
         )
 
 
-def page(story: Story) -> str:
-    """Return the page of one run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """How a page that is served keeps up with its run.
 
     Args:
-        story: the run.
+        version: of the record that it was made from.
+        going: whether the run may still go on.
+    """
+
+    version: str
+    going: bool
+
+
+def page(stories: Sequence[Story], *, live: Live | None = None) -> str:
+    """Return the page of one run, or of several beside each other.
+
+    Args:
+        stories: the runs; at least one.
+        live: for a page that asks the server that it came from for news.
 
     Returns:
         A whole HTML document.
+
+    Raises:
+        RunError: there are more runs than a page can show.
     """
-    found = worth_of(story.run)
-    facts = facts_of(story, found)
-    facts["page.version"] = _version()
-    charts = charts_of(story, found, facts)
-    main = joined(run_sections(story, found, facts, charts))
-    return _document(story.name, main, {"words": script_words(), "runs": [{"charts": charts}]})
+    budget = budget_of(len(stories))
+    parts = [_part(story, budget) for story in stories]
+    runs: list[dict[str, Any]] = [{"charts": part.charts} for part in parts]
+    data: dict[str, Any] = {"words": script_words(), "runs": runs, "compared": []}
+    if len(parts) == 1:
+        (part,) = parts
+        main: Child = element("article", part.title, part.sections, data_run=0)
+        return _document(part.name, main, data, live=live)
+    data["compared"] = comparing_charts(stories, budget)
+    several: dict[str, Fact] = {"several.runs": len(parts)}
+    main = [
+        element("div", element("h1", phrase("run.several", several)), class_="title"),
+        comparing_section(stories, [part.facts for part in parts]),
+        [
+            element(
+                "details",
+                element("summary", swatch(place), " ", phrase("run.alone", part.facts)),
+                element("article", part.title, part.sections, data_run=place),
+                class_="run",
+            )
+            for place, part in enumerate(parts)
+        ],
+    ]
+    return _document(" · ".join(part.name for part in parts[:3]), main, data, live=live)
 
 
-def _document(title: str, main: Html, data: dict[str, Any], *, live: bool = False) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What a page holds of one run."""
+
+    name: str
+    facts: Facts
+    charts: Sequence[Chart]
+    title: Html
+    sections: Html
+
+
+def _part(story: Story, budget: Budget) -> _Part:
+    ledger = worth_of(story.run)
+    facts = facts_of(story, ledger)
+    charts = charts_of(story, ledger, facts, budget)
+    return _Part(
+        name=story.name,
+        facts=facts,
+        charts=charts,
+        title=run_title(story, facts),
+        sections=joined(run_sections(story, ledger, facts, charts, budget)),
+    )
+
+
+def _document(title: str, main: Child, data: dict[str, Any], *, live: Live | None) -> str:
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=str(Policy(live=live))),
+        element(
+            "meta",
+            http_equiv="Content-Security-Policy",
+            content=str(Policy(live=live is not None)),
+        ),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("meta", name="referrer", content="no-referrer"),
@@ -86,6 +152,7 @@ def _document(title: str, main: Html, data: dict[str, Any], *, live: bool = Fals
     body = element(
         "body",
         _bar(),
+        _live_note(live) if live is not None else "",
         element("main", main, id="main"),
         _glossary(),
         element("footer", phrase("page.made", {"page.version": _version()})),
@@ -106,6 +173,19 @@ def _bar() -> Html:
         element("span", "Epochwise", class_="brand"),
         element("div", buttons, class_="languages", role="group", aria_label="Language · 语言"),
         class_="bar",
+    )
+
+
+def _live_note(live: Live) -> Html:
+    """Whether the page keeps up with its run; the script changes the state."""
+    states = ("going", "ended", "lost")
+    return element(
+        "p",
+        [element("span", phrase(f"live.{state}"), data_when=state) for state in states],
+        id="live",
+        role="status",
+        data_state="going" if live.going else "ended",
+        data_version=live.version,
     )
 
 

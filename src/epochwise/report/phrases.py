@@ -28,24 +28,23 @@ _PARTS = re.compile(
 )
 
 
-def phrase(key: str, facts: Facts | None = None, *, prefix: str = "") -> Html:
+def phrase(key: str, facts: Facts | None = None) -> Html:
     """Return a text in all languages, of which the page shows one.
 
     Args:
         key: of the template.
         facts: what its `{facts}` are.
-        prefix: stands before the name of each fact, where a page tells of several runs.
 
     Raises:
         KeyError: there is no such text, or it names a fact that is not given.
     """
     return joined(
-        element("span", filled(key, language, facts or {}, prefix=prefix), lang=language)
+        element("span", filled(key, language, facts or {}), lang=language)
         for language in LANGUAGES
     )
 
 
-def filled(key: str, language: str, facts: Facts, *, prefix: str = "") -> Html:
+def filled(key: str, language: str, facts: Facts) -> Html:
     """Return a text in one language as markup; see `phrase`."""
     template = catalog(language).texts[key]
     parts: list[str | Html] = []
@@ -55,7 +54,7 @@ def filled(key: str, language: str, facts: Facts, *, prefix: str = "") -> Html:
         end = match.end()
         if match["fact"]:
             name = match["fact"]
-            parts.append(number(prefix + name, facts[name], match["style"]))
+            parts.append(number(name, facts[name], match["style"]))
         elif match["code"]:
             parts.append(element("code", match["code"]))
         else:

@@ -10,15 +10,16 @@ import numpy as np
 from epochwise.choosing.worth import Ledger
 from epochwise.report.answers import answers
 from epochwise.report.blocks import figure, known, paragraph, row, section, table
+from epochwise.report.budget import Budget
 from epochwise.report.charts import Chart, other_metrics
 from epochwise.report.ledger_table import ledger_section
 from epochwise.report.markup import Child, Html, element, joined
-from epochwise.report.phrases import Fact, Facts, number, phrase
+from epochwise.report.phrases import Facts, number, phrase
 from epochwise.report.story import Story
 
 
 def run_sections(
-    story: Story, ledger: Ledger | None, facts: Facts, charts: Sequence[Chart]
+    story: Story, ledger: Ledger | None, facts: Facts, charts: Sequence[Chart], budget: Budget
 ) -> Iterator[Html]:
     """Yield the sections that tell of one run.
 
@@ -27,9 +28,9 @@ def run_sections(
         ledger: what its epochs were worth; `None` where nothing tells it.
         facts: what the sentences may state.
         charts: as `charts_of` gave them; drawn by the page's script.
+        budget: how much of the page it may take.
     """
     by_id = {chart["id"]: chart for chart in charts}
-    yield _title(story, facts)
     yield _summary(story, ledger, facts)
     yield _plan(facts)
     yield _loss(by_id["loss"], facts)
@@ -40,14 +41,20 @@ def run_sections(
             paragraph("metric.lead"),
             figure(f"metric-{place}"),
         )
-    yield ledger_section(story, ledger, facts)
+    yield ledger_section(story, ledger, facts, budget.ledger_lines)
     yield section("updates", phrase("updates.title"), paragraph("updates.none"))
-    yield _rate(story)
+    yield _rate(story, facts)
     yield _time(story, facts)
     yield _about(story, facts)
 
 
-def _title(story: Story, facts: Facts) -> Html:
+def run_title(story: Story, facts: Facts) -> Html:
+    """Return the name of a run, how it stands, and what it is about.
+
+    Args:
+        story: the run.
+        facts: what its sentences may state.
+    """
     what = "run.what" if "run.parameters" in facts else "run.what_unknown"
     stop = story.run.stop
     state = "unfinished"
@@ -122,13 +129,11 @@ def _loss(chart: Chart, facts: Facts) -> Html:
     return section("loss", phrase("loss.title"), paragraph("loss.lead"), figure("loss"), notes)
 
 
-def _rate(story: Story) -> Html:
+def _rate(story: Story, facts: Facts) -> Html:
     rates = story.stretches.learning_rate
     rates = rates[np.isfinite(rates)]
     lead: Child = ""
     if rates.size:
-        first, last = (float(str(np.float32(rate))) for rate in (rates[0], rates[-1]))
-        facts: dict[str, Fact] = {"rate.first": first, "rate.last": last}
         still = bool((rates == rates[0]).all())
         lead = paragraph("rate.constant" if still else "rate.moved", facts)
     return section("rate", phrase("rate.title"), lead, figure("rate"))

@@ -58,7 +58,7 @@ def better_of(metric: str, told: Better | None = None) -> Better:
         raise PlanError(
             f"better={told!r} is no direction.", 'use better="lower" or better="higher".'
         )
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", metric).lower()
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", metric).lower().replace("io_u", "iou")
     if any(name in spaced for name in _FALSE):
         return "lower"
     for word in reversed(re.split(r"[^a-z0-9]+", spaced)):

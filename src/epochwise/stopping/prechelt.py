@@ -224,7 +224,7 @@ class ProgressQuotient:
         if not all(map(math.isfinite, (value, *strip))):
             return memory, None
         loss, progress = memory.lowest.generalization_loss(value), _progress(strip)
-        if loss == 0 or not loss > self.alpha * progress:
+        if not loss > self.alpha * progress:
             return memory, None
         return memory, StopReason(
             rule=self.name,
@@ -346,6 +346,8 @@ class SuccessiveRises:
 def _progress(strip: tuple[float, ...]) -> float:
     """Return P_k = 1000·(mean/min − 1) of a strip's training errors, in per mille.
 
+    At least 0: where all are equal the mean may be rounded to below them.
+
     Example:
         >>> _progress((1.0, 3.0)), _progress((0.0, 0.0)), _progress((0.0, 1.0))
         (1000.0, 0.0, inf)
@@ -353,7 +355,7 @@ def _progress(strip: tuple[float, ...]) -> float:
     lowest, mean = min(strip), fmean(strip)
     if lowest == 0:
         return math.inf if mean > 0 else 0.0
-    return 1000 * (mean / lowest - 1)
+    return max(0.0, 1000 * (mean / lowest - 1))
 
 
 def _error(metric: str, value: float) -> float:

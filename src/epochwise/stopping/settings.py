@@ -7,7 +7,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from epochwise.errors import RunError
-from epochwise.stopping.base import StopRule
+from epochwise.stopping.base import AnyOf, StopRule
 
 
 def rule_to_json(rule: StopRule[Any]) -> dict[str, Any]:
@@ -22,7 +22,9 @@ def rule_to_json(rule: StopRule[Any]) -> dict[str, Any]:
         3
     """
     settings: dict[str, Any] = {}
-    if is_dataclass(rule) and not isinstance(rule, type):
+    if isinstance(rule, AnyOf):
+        settings = {"rules": [rule_to_json(part) for part in rule.rules]}
+    elif is_dataclass(rule) and not isinstance(rule, type):
         settings = asdict(rule)
     return {"rule": type(rule).__name__, **settings}
 
@@ -38,6 +40,8 @@ def rule_from_json(recorded: Mapping[str, Any]) -> StopRule[Any]:
     settings = dict(recorded)
     name = settings.pop("rule", None)
     kind = getattr(stopping, str(name), None)
+    if kind is AnyOf:
+        return AnyOf(tuple(rule_from_json(part) for part in settings["rules"]))
     if not (isinstance(kind, type) and hasattr(kind, "update")):
         raise RunError(
             f"The stopping rule {name!r} of the record is none of Epochwise's.",

@@ -22,6 +22,7 @@ from epochwise.data.feed import ArrayFeed, Feed, Window
 from epochwise.engines.base import Engine
 from epochwise.engines.probing import Probe, ProgramMemory
 from epochwise.errors import PlanError
+from epochwise.events import Evaluated
 from epochwise.plan import Plan
 from epochwise.position import START
 
@@ -282,13 +283,14 @@ class EngineTrial:
         if self.validation is not None:
             since = self.clock()
             self.engine.give_back(values)
-            evaluated = loop.evaluate(
+            [evaluated] = loop.evaluate(
                 self.engine,
                 self.validation,
                 batches=self.validation_batches,
                 epoch_index=0,
                 position=START,
             )
+            assert isinstance(evaluated, Evaluated)
             self.look_seconds = self.clock() - since - evaluated.compile_seconds
             metrics = {f"val_{name}": value for name, value in evaluated.metrics.items()}
         if self.watched.metric not in metrics:

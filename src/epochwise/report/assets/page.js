@@ -1,19 +1,22 @@
-// Draws the charts of a page from its own data, and switches its language.
-// Text from the record only ever becomes text: by textContent, or on a canvas.
+// Puts the charts of a page in their places, switches its language, and keeps a page that is
+// live up to date.
 "use strict";
 
 (() => {
+  const { Chart } = globalThis.epochwise;
   const root = document.documentElement;
-  const data = JSON.parse(document.getElementById("page-data").textContent);
-  const drawn = new Map(); // figure element -> what was drawn in it
+  const drawn = new Map(); // "run/chart" -> Chart
+  let data = dataOf(document);
+  let axis = "iteration";
+
+  function dataOf(page) { return JSON.parse(page.getElementById("page-data").textContent); }
 
   // Language
 
   function chosenLanguage() {
     let kept = null;
     try { kept = localStorage.getItem("epochwise-language"); } catch { /* not allowed here */ }
-    const wished = kept ? [kept] : navigator.languages;
-    for (const language of wished) {
+    for (const language of kept ? [kept] : navigator.languages) {
       if (/^zh/i.test(language)) return "zh-CN";
       if (/^en/i.test(language)) return "en";
     }
@@ -28,384 +31,51 @@
     for (const chart of drawn.values()) chart.speak();
   }
 
-  function named(thing) { return thing.names[root.lang] ?? thing.names.en; }
+  // Charts
 
-  function word(key) { return data.words[root.lang][key]; }
-
-  // Look
-
-  function colour(name) { return getComputedStyle(root).getPropertyValue(`--${name}`).trim(); }
-
-  function numberText(value) {
-    if (value === null || value === undefined) return "–";
-    if (Number.isInteger(value)) return value.toLocaleString("en");
-    const size = Math.abs(value);
-    if (size >= 1e4) return Math.round(value).toLocaleString("en");
-    return size >= 1e-3 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
+  function keyOf(figure) {
+    return `${figure.closest("[data-run]")?.dataset.run ?? ""}/${figure.dataset.chart}`;
   }
 
-  function element(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.append(...children);
-    return made;
+  function specOf(figure) {
+    const run = figure.closest("[data-run]")?.dataset.run;
+    const charts = run === undefined ? data.compared : data.runs[Number(run)].charts;
+    return charts.find((one) => one.id === figure.dataset.chart);
   }
 
-  const STYLES = {
-    faint: { width: 1, points: { show: false } },
-    line: { width: 2, points: { show: false } },
-    steps: { width: 2, dash: [5, 3], points: { show: false } },
-    points: { width: 1.25, points: { show: true, size: 7 } },
-  };
-
-  function seriesOptions(series) {
-    const style = STYLES[series.style];
-    const stroke = () => colour(series.colour);
-    const alone = series.x.length < 3 && series.style !== "steps";
-    return {
-      ...style,
-      stroke,
-      spanGaps: false,
-      paths: series.style === "steps" ? flatPaths : undefined,
-      points: { ...style.points, show: style.points.show || alone, stroke, fill: stroke },
-    };
-  }
-
-  // A flat line from each point's predecessor to the point, not joined to the next one.
-  function flatPaths(u, place, first, last) {
-    const x = u.data[0];
-    const y = u.data[place];
-    const stroke = new Path2D();
-    let before = null;
-    for (let i = first; i <= last; i++) {
-      if (y[i] === undefined) continue;
-      if (before !== null && y[i] !== null) {
-        const at = u.valToPos(y[i], "y", true);
-        stroke.moveTo(u.valToPos(x[before], "x", true), at);
-        stroke.lineTo(u.valToPos(x[i], "x", true), at);
-      }
-      before = i;
-    }
-    return { stroke, fill: null, clip: null, band: null, gaps: null, flags: 1 };
-  }
-
-  // Epochs above, iterations below
-
-  function epochStride(u, perEpoch, pixels) {
-    const width = u.bbox.width / devicePixelRatio;
-    const shown = Math.max((u.scales.x.max - u.scales.x.min) / perEpoch, 1e-9);
-    const least = (shown * pixels) / width;
-    for (let power = 1; ; power *= 10) {
-      for (const step of [1, 2, 5]) if (step * power >= least) return step * power;
+  // Draw what is in sight and not drawn yet; a closed part waits until it is opened.
+  function draw() {
+    for (const figure of document.querySelectorAll("figure[data-chart]")) {
+      const key = keyOf(figure);
+      const spec = specOf(figure);
+      const closed = figure.closest("details:not([open])");
+      if (spec && !closed && !drawn.has(key)) drawn.set(key, new Chart(figure, spec));
     }
   }
 
-  function epochBorders(u, perEpoch, pixels) {
-    const stride = epochStride(u, perEpoch, pixels) * perEpoch;
-    const borders = [];
-    for (let x = Math.ceil(u.scales.x.min / stride) * stride; x <= u.scales.x.max; x += stride) {
-      borders.push(x);
-    }
-    return borders;
-  }
-
-  function drawBorders(u, perEpoch) {
-    const { ctx, bbox } = u;
-    ctx.save();
-    ctx.strokeStyle = colour("border");
-    ctx.lineWidth = devicePixelRatio;
-    ctx.beginPath();
-    for (const border of epochBorders(u, perEpoch, 8)) {
-      const x = Math.round(u.valToPos(border, "x", true)) + 0.5;
-      ctx.moveTo(x, bbox.top);
-      ctx.lineTo(x, bbox.top + bbox.height);
-    }
-    ctx.stroke();
-    ctx.restore();
-  }
-
-  function drawErrors(u, series, place) {
-    if (!series.error || !u.series[place].show) return;
-    const { ctx } = u;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
-    ctx.clip();
-    ctx.strokeStyle = colour(series.colour);
-    ctx.lineWidth = 1.5 * devicePixelRatio;
-    ctx.beginPath();
-    const cap = 3 * devicePixelRatio;
-    series.x.forEach((x, i) => {
-      if (series.error[i] === null || series.y[i] === null) return;
-      const at = u.valToPos(x, "x", true);
-      for (const sign of [-1, 1]) {
-        const end = u.valToPos(series.y[i] + sign * series.error[i], "y", true);
-        ctx.moveTo(at, u.valToPos(series.y[i], "y", true));
-        ctx.lineTo(at, end);
-        ctx.moveTo(at - cap, end);
-        ctx.lineTo(at + cap, end);
-      }
-    });
-    ctx.stroke();
-    ctx.restore();
-  }
-
-  function inView(u, mark) {
-    const x = u.valToPos(mark.x, "x", true);
-    return x >= u.bbox.left - 1 && x <= u.bbox.left + u.bbox.width + 1;
-  }
-
-  function drawMarks(u, marks) {
-    const { ctx, bbox } = u;
-    ctx.save();
-    ctx.lineWidth = 1.5 * devicePixelRatio;
-    ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
-    for (const mark of marks.filter((one) => inView(u, one))) {
-      const x = u.valToPos(mark.x, "x", true);
-      ctx.strokeStyle = colour(mark.colour);
-      ctx.beginPath();
-      ctx.moveTo(x, bbox.top);
-      ctx.lineTo(x, bbox.top + bbox.height);
-      ctx.stroke();
-    }
-    ctx.restore();
-  }
-
-  function drawMarkNames(u, marks) {
-    const { ctx, bbox } = u;
-    const gap = 5 * devicePixelRatio;
-    const line = 16 * devicePixelRatio;
-    ctx.save();
-    ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.textBaseline = "top";
-    marks.forEach((mark, i) => {
-      if (!inView(u, mark)) return;
-      const x = u.valToPos(mark.x, "x", true);
-      const width = ctx.measureText(named(mark)).width;
-      const from = x > bbox.left + bbox.width / 2 ? x - gap - width : x + gap;
-      const top = bbox.top + gap + i * line;
-      ctx.globalAlpha = 0.75;
-      ctx.fillStyle = colour("paper");
-      ctx.fillRect(from - gap / 2, top - gap / 2, width + gap, line);
-      ctx.globalAlpha = 1;
-      ctx.fillStyle = colour(mark.colour);
-      ctx.fillText(named(mark), from, top);
-    });
-    ctx.restore();
-  }
-
-  // What the two axes count, in the corners beside them.
-  function drawAxisNames(u, perEpoch) {
-    const { ctx, bbox } = u;
-    const gap = 6 * devicePixelRatio;
-    ctx.save();
-    ctx.fillStyle = colour("soft");
-    ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.textAlign = "right";
-    ctx.textBaseline = "top";
-    ctx.fillText(word("iteration"), bbox.left - gap, bbox.top + bbox.height + gap);
-    ctx.textBaseline = "bottom";
-    if (perEpoch) ctx.fillText(word("epoch"), bbox.left - gap, bbox.top - gap);
-    ctx.restore();
-  }
-
-  // A chart
-
-  class Chart {
-    constructor(figure, spec) {
-      this.figure = figure;
-      this.spec = spec;
-      this.plot = figure.querySelector(".plot");
-      this.hidden = new Set();
-      this.log = spec.scale === "log";
-      this.legend = element("ul", { class: "legend" });
-      this.readout = element("p", { class: "readout", "aria-live": "off" });
-      this.plot.before(this.legend);
-      this.plot.after(this.readout);
-      this.build();
-      new ResizeObserver(() => this.resize()).observe(this.plot);
-    }
-
-    size() {
-      const width = Math.max(this.plot.clientWidth, 240);
-      return { width, height: Math.round(Math.min(Math.max(width * 0.42, 220), 360)) };
-    }
-
-    resize() {
-      const { width, height } = this.size();
-      if (width !== this.u.width) this.u.setSize({ width, height });
-    }
-
-    build() {
-      this.u?.destroy();
-      const { series, per_epoch: perEpoch } = this.spec;
-      const log = this.log;
-      const tables = series.map(({ x, y }) => [x, log ? y.map((v) => (v > 0 ? v : null)) : y]);
-      const table = tables.length ? uPlot.join(tables) : [[]];
-      const axis = { stroke: () => colour("soft"), grid: { stroke: () => colour("line"), width: 1 }, ticks: { show: false } };
-      const axes = [
-        { ...axis, grid: { show: false }, values: (u, splits) => splits.map(numberText), space: 80, size: 30 },
-        { ...axis, values: (u, splits) => splits.map((v) => (v === null ? "" : numberText(v))), size: 62 },
-      ];
-      if (perEpoch) {
-        axes.push({
-          ...axis, side: 0, scale: "x", grid: { show: false }, size: 26,
-          splits: (u) => epochBorders(u, perEpoch, 44),
-          values: (u, splits) => splits.map((x) => numberText(Math.round(x / perEpoch))),
-        });
-      }
-      this.u = new uPlot(
-        {
-          ...this.size(),
-          padding: [perEpoch ? 0 : 8, 14, 0, 0],
-          legend: { show: false },
-          cursor: { y: false, points: { size: 8 }, dataIdx: nearest, drag: { x: true, y: false } },
-          scales: {
-            x: { time: false, range: (u, min, max) => this.span(min, max) },
-            y: { distr: log ? 3 : 1, range: log ? undefined : (u, min, max) => this.range(min, max) },
-          },
-          axes,
-          series: [{}, ...series.map((one) => ({ ...seriesOptions(one), show: !this.hidden.has(one) }))],
-          hooks: {
-            drawAxes: [
-              (u) => { if (perEpoch) drawBorders(u, perEpoch); },
-              (u) => drawMarks(u, this.spec.marks),
-            ],
-            draw: [
-              (u) => series.forEach((one, i) => drawErrors(u, one, i + 1)),
-              (u) => drawMarkNames(u, this.spec.marks),
-              (u) => drawAxisNames(u, perEpoch),
-            ],
-            setCursor: [(u) => this.read(u)],
-          },
-        },
-        table,
-        this.plot,
-      );
-      this.writeLegend();
-      this.read(this.u);
-    }
-
-    // All charts of a run cover the same iterations, unless one is zoomed.
-    span(min, max) {
-      const { from, to, series } = this.spec;
-      const xs = series.flatMap(({ x }) => (x.length ? [x[0], x.at(-1)] : []));
-      const whole = min === null || (min <= Math.min(...xs) && max >= Math.max(...xs));
-      return whole ? [from, Math.max(to, from + 1)] : [min, max];
-    }
-
-    range(min, max) {
-      if (min === null) return [0, 1];
-      if (this.spec.zero && min > 0) return [0, max * 1.1];
-      for (const { error, y } of this.spec.series) {
-        error?.forEach((e, i) => {
-          if (e === null || y[i] === null) return;
-          min = Math.min(min, y[i] - e);
-          max = Math.max(max, y[i] + e);
-        });
-      }
-      if (min === max) return min === 0 ? [0, 1] : [min - Math.abs(min) / 2, max + Math.abs(max) / 2];
-      const gap = (max - min) * 0.06;
-      return [min >= 0 && min < (max - min) / 2 ? 0 : min - gap, max + gap];
-    }
-
-    writeLegend() {
-      const items = this.spec.series.map((series, i) => {
-        const swatch = element("canvas", { width: 48, height: 24 });
-        drawSwatch(swatch, series);
-        const button = element("button", { type: "button", "aria-pressed": String(!this.hidden.has(series)) }, swatch, named(series));
-        button.addEventListener("click", () => {
-          if (!this.hidden.delete(series)) this.hidden.add(series);
-          this.u.setSeries(i + 1, { show: !this.hidden.has(series) });
-          this.writeLegend();
-        });
-        return element("li", {}, button);
+  function listen(part) {
+    for (const details of part.querySelectorAll("details")) details.addEventListener("toggle", draw);
+    for (const choice of part.querySelectorAll("input[name=axis]")) {
+      choice.checked = choice.value === axis;
+      choice.addEventListener("change", () => {
+        axis = choice.value;
+        for (const [key, chart] of drawn) if (key.startsWith("/")) chart.against(axis);
       });
-      if (this.spec.scale !== "linear") {
-        const button = element("button", { type: "button", "aria-pressed": String(this.log) }, word("log"));
-        button.addEventListener("click", () => { this.log = !this.log; this.build(); });
-        items.push(element("li", { class: "log" }, button));
-      }
-      this.legend.replaceChildren(...items);
-    }
-
-    read(u) {
-      const { idxs, left } = u.cursor;
-      const parts = [];
-      if (left >= 0 && idxs) {
-        const x = u.posToVal(left, "x");
-        const perEpoch = this.spec.per_epoch;
-        const iteration = Math.round(x);
-        parts.push(`${word("iteration")} ${numberText(iteration)}`);
-        if (perEpoch) parts.push(`${word("epoch")} ${numberText(Math.max(1, Math.ceil(iteration / perEpoch)))}`);
-        this.spec.series.forEach((series, i) => {
-          const place = idxs[i + 1];
-          if (place !== null && place !== undefined && !this.hidden.has(series)) {
-            parts.push(`${named(series)} ${numberText(u.data[i + 1][place])}`);
-          }
-        });
-      }
-      this.readout.textContent = parts.join("  ·  ");
-    }
-
-    speak() {
-      this.writeLegend();
-      this.u.redraw(false);
-      this.read(this.u);
-    }
-
-    look() {
-      this.writeLegend();
-      this.u.redraw(true, true);
-    }
-  }
-
-  function nearest(u, series, index) {
-    const values = u.data[series];
-    for (let off = 0; off < values.length; off++) {
-      for (const place of [index - off, index + off]) {
-        if (values[place] !== null && values[place] !== undefined) return place;
-      }
-      if (off > 2000) return null;
-    }
-    return null;
-  }
-
-  function drawSwatch(canvas, series) {
-    const ctx = canvas.getContext("2d");
-    const style = STYLES[series.style];
-    ctx.strokeStyle = ctx.fillStyle = colour(series.colour);
-    ctx.lineWidth = 2 * style.width;
-    ctx.setLineDash((style.dash ?? []).map((one) => 2 * one));
-    ctx.beginPath();
-    ctx.moveTo(0, 12);
-    ctx.lineTo(48, 12);
-    ctx.stroke();
-    if (style.points.show) {
-      ctx.beginPath();
-      ctx.arc(24, 12, 7, 0, 7);
-      ctx.fill();
     }
   }
 
   // Begin
 
-  function drawAll() {
-    for (const figure of document.querySelectorAll("figure[data-chart]")) {
-      const run = data.runs[Number(figure.dataset.run ?? 0)];
-      const spec = run.charts.find((one) => one.id === figure.dataset.chart);
-      if (spec) drawn.set(figure, new Chart(figure, spec));
-    }
-  }
-
   root.lang = chosenLanguage();
   for (const button of document.querySelectorAll("button[data-language]")) {
     button.addEventListener("click", () => {
-      try { localStorage.setItem("epochwise-language", button.dataset.language); } catch { /* for now only */ }
-      speak(button.dataset.language);
+      const { language } = button.dataset;
+      try { localStorage.setItem("epochwise-language", language); } catch { /* for now only */ }
+      speak(language);
     });
   }
-  drawAll();
+  listen(document);
+  draw();
   speak(root.lang);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const chart of drawn.values()) chart.look();
@@ -415,6 +85,64 @@
       for (const chart of drawn.values()) { chart.resize(); chart.look(); }
     });
   }
-  globalThis.epochwisePage = { data, charts: drawn };
+  Object.assign(globalThis.epochwise, { drawn, data: () => data });
   requestAnimationFrame(() => { root.dataset.drawn = String(Math.round(performance.now())); });
+
+  // Live
+
+  const note = document.getElementById("live");
+  if (note) follow();
+
+  async function follow() {
+    let version = note.dataset.version;
+    for (let spent = 0; note.dataset.state === "going"; ) {
+      // Looking may take a hundredth of the time, so that the training keeps the rest.
+      await new Promise((wake) => setTimeout(wake, Math.max(2000, 100 * spent)));
+      if (document.hidden) continue;
+      try {
+        const now = await (await fetch("version", { cache: "no-store" })).text();
+        if (now === version) continue;
+        const began = performance.now();
+        renew(await fetchPage());
+        version = now;
+        spent = performance.now() - began;
+      } catch {
+        note.dataset.state = "lost";
+      }
+    }
+  }
+
+  function fetchPage() {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      request.open("GET", location.pathname);
+      request.responseType = "document";
+      request.onload = () => (request.status === 200 ? resolve(request.response) : reject());
+      request.onerror = reject;
+      request.send();
+    });
+  }
+
+  // Put a newer page in place of this one; charts stay and are given the newer numbers.
+  function renew(page) {
+    data = dataOf(page);
+    const old = document.getElementById("main");
+    const main = document.adoptNode(page.getElementById("main"));
+    const open = [...old.querySelectorAll("details")].map((one) => one.open);
+    main.querySelectorAll("details").forEach((one, i) => { one.open = open[i] ?? one.open; });
+    const figures = new Map([...old.querySelectorAll("figure[data-chart]")].map((one) => [keyOf(one), one]));
+    for (const figure of main.querySelectorAll("figure[data-chart]")) {
+      const key = keyOf(figure);
+      if (drawn.has(key) && figures.has(key)) figure.replaceWith(figures.get(key));
+      else drawn.delete(key);
+    }
+    listen(main);
+    old.replaceWith(main);
+    note.dataset.state = page.getElementById("live").dataset.state;
+    for (const figure of main.querySelectorAll("figure[data-chart]")) {
+      drawn.get(keyOf(figure))?.update(specOf(figure));
+    }
+    draw();
+    root.dataset.renewed = String(Number(root.dataset.renewed ?? 0) + 1);
+  }
 })();

@@ -1,0 +1,72 @@
+"""`epochwise watch` serves the page of a run until Ctrl-C, and touches nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from epochwise import cli
+from epochwise.plan import Plan
+from epochwise.record import Recorder, RunFolder
+from staged import FakeClock, events_of, header_of
+
+PLAN = Plan(samples=10, batch_size=4, epochs=3)
+
+
+def begin(folder: Path) -> None:
+    """Keep a run that has not ended."""
+    with Recorder(RunFolder.create(folder), header_of(PLAN), clock=FakeClock()) as recorder:
+        for event in list(events_of(PLAN))[:-1]:
+            recorder.on_event(event)
+
+
+def test_the_newest_run_is_shown_until_ctrl_c(tmp_path: Path) -> None:
+    """The address is the first line; Ctrl-C ends with success and the files as they were."""
+    for number, name in enumerate(("b-older", "a-newer")):
+        begin(tmp_path / "runs" / name)
+        os.utime(tmp_path / "runs" / name / "run.json", (number, number))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "epochwise", "watch"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
+        assert "a-newer" in server.stdout.readline()
+        with urllib.request.urlopen(address, timeout=20) as answer:
+            assert "<h1><bdi>a-newer</bdi></h1>" in answer.read().decode()
+        server.send_signal(signal.SIGINT)
+        _, told = server.communicate(timeout=20)
+    finally:
+        server.kill()
+        server.wait()
+
+    assert server.returncode == 0
+    assert told == ""
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_without_runs_there_is_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing to watch is told in a sentence."""
+    monkeypatch.chdir(tmp_path)
+
+    result = CliRunner().invoke(cli.app, ["watch"])
+
+    assert result.exit_code == 2
+    assert "epochwise train" in result.stderr
