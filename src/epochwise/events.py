@@ -15,6 +15,7 @@ The order, as the loop yields it:
         CheckpointCommitted          where one that was being written is in place now,
                                      or CheckpointFailed
       EpochDone                      its metrics, validation included
+      Branched                       where it goes on from earlier values
       Boundary                       after each segment: a checkpoint may be taken
     Stopped                          always the last, whatever ended the run
 
@@ -215,6 +216,21 @@ class Boundary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Branched:
+    """The run goes on from values that it had before, at a falling learning rate.
+
+    Counts go on: the iterations in between were made, though their values are gone.
+
+    Args:
+        sentence: why, from where, and over how many iterations the rate falls.
+    """
+
+    epoch_index: int
+    position: Position
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointCommitted:
     """A checkpoint is complete on the disk.
 
@@ -287,6 +303,7 @@ Event: TypeAlias = (
     | BatchEvaluated
     | Evaluated
     | EpochDone
+    | Branched
     | Boundary
     | CheckpointCommitted
     | CheckpointFailed

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from epochwise.events import (
+    Branched,
     EpochBegun,
     EpochDone,
     Evaluated,
@@ -450,6 +451,8 @@ def _lasting_lines(event: Event, course: _Course, width: int | None = None) -> l
         return lines + course.notes
     if isinstance(event, EpochDone):
         return [fitted(_epoch_parts(event, course), width)]
+    if isinstance(event, Branched):
+        return [event.sentence]
     return []
 
 

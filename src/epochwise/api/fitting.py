@@ -23,6 +23,7 @@ from epochwise.api.settings import (
     Stop,
     checkpoint_interval,
     evaluation_interval,
+    length_settings,
     stopping_settings,
 )
 from epochwise.counts import Remainder
@@ -43,7 +44,8 @@ def fit(
     y: Any = None,
     *,
     batch_size: int = 32,
-    epochs: int | Fraction = 1,
+    epochs: int | Fraction | Literal["auto"] = 1,
+    max_epochs: int | None = None,
     iterations: int | None = None,
     validation_split: float = 0.0,
     validation_data: Any = None,
@@ -85,6 +87,11 @@ def fit(
         y: targets, the same kinds of arrays.
         batch_size: samples per weight update [samples / iteration].
         epochs: passes over the data [epochs]; not used when `iterations` is given.
+            `"auto"` trains at a constant rate until the validation part no longer
+            improves, then lets the rate go down, and keeps the best weights
+            (`epochwise.pacing`).
+        max_epochs: the bound of `"auto"` [epochs]; `None` for 100, or for `iterations`
+            alone where they are given. A `TimeLimit` among `stop` is another bound.
         iterations: weight updates in all [iterations].
         validation_split: the share of the samples held out for validation, in [0, 1):
             stratified by class and seeded; with `shuffle=False` the last ones, as Keras.
@@ -162,8 +169,7 @@ def fit(
         )
     settings = Settings(
         batch_size=None if foreign else batch_size,
-        epochs=Fraction(epochs) if iterations is None else None,
-        iterations=iterations,
+        **length_settings(epochs, iterations, max_epochs),
         validation_split=validation_split,
         shuffle=shuffle,
         seed=seed,
@@ -173,7 +179,9 @@ def fit(
         evaluate_every=evaluation_interval(evaluate_every, validation_freq),
         validation_batches=validation_steps,
         checkpoint_every=checkpoint_interval(checkpoint_every, run_dir),
-        **stopping_settings(stop, best_metric=best_metric, keep=keep),
+        **stopping_settings(
+            stop, best_metric=best_metric, keep=keep, auto_epochs=epochs == "auto"
+        ),
     )
     settings.require_validation(
         has_validation=bool(validation_split) or validation_data is not None

@@ -107,5 +107,6 @@ def _course(settings: Settings, material: Material) -> Course:
         cuts=() if saved is None else (saved,),
         stop=settings.rules,
         best=settings.best,
+        pacing=settings.pacing(plan),
         keep=settings.keep,
     )

@@ -201,6 +201,11 @@ def _extended(stored: StoredRun, settings: Settings, epochs: int) -> Settings:
     Raises:
         PlanError: there are no more.
     """
+    if settings.auto_epochs:
+        raise PlanError(
+            f"extend_to_epochs={epochs!r}, and the run found its own number of epochs.",
+            'start a run with more: epochs=20, or the bound max_epochs=200 with epochs="auto".',
+        )
     plan = stored.run.plan
     planned = plan.epochs if plan is not None else settings.epochs
     if type(epochs) is not int or (planned is not None and epochs <= planned):

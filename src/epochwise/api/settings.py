@@ -12,8 +12,17 @@ from epochwise.data.given import check_validation_freq
 from epochwise.durations import Duration
 from epochwise.errors import PlanError, RunError
 from epochwise.loop.course import Keep
+from epochwise.pacing import AutoEpochs, Pacing, Steady
 from epochwise.plan import Plan
-from epochwise.stopping import AnyOf, Best, NonFinite, StopRule, rule_from_json, rule_to_json
+from epochwise.stopping import (
+    AnyOf,
+    Best,
+    NonFinite,
+    StopRule,
+    TimeLimit,
+    rule_from_json,
+    rule_to_json,
+)
 
 DEFAULT_METRIC = "val_loss"
 """What is best where no rule and nobody says it."""
@@ -22,6 +31,12 @@ EVERY_EPOCH = Duration(epochs=1)
 
 DEFAULT_CHECKPOINTS = Duration(seconds=10.0)
 """How often a run that is kept is saved, unless told."""
+
+DEFAULT_BOUND = 100
+"""Epochs that a run which finds their number itself has at most, unless told [epochs]."""
+
+LONGEST_WARMUP = 100
+"""Iterations of its warm-up, or a quarter of an epoch where that is less [iterations]."""
 
 Stop = StopRule[Any] | Iterable[StopRule[Any]] | None
 
@@ -47,6 +62,8 @@ class Settings:
         evaluate_every: how often the validation part is evaluated.
         validation_batches: most batches of it that are evaluated; `None` for all.
         checkpoint_every: how often the run is saved; `None` for its end alone.
+        auto_epochs: whether the run itself finds how many epochs to train; `epochs` or
+            `iterations` is then the bound.
         schedule_stretch: how much longer a learning-rate schedule is than the model's
             own, because the run was extended.
     """
@@ -67,6 +84,7 @@ class Settings:
     evaluate_every: Duration = EVERY_EPOCH
     validation_batches: int | None = None
     checkpoint_every: Duration | None = DEFAULT_CHECKPOINTS
+    auto_epochs: bool = False
     schedule_stretch: Fraction = Fraction(1)
 
     @property
@@ -82,6 +100,34 @@ class Settings:
         named = (rule for rule in self.stop if self.best_metric in rule.metrics)
         better = next((getattr(rule, "better", None) for rule in named), None)
         return Best(metric=self.best_metric, better=better)
+
+    def pacing(self, plan: Plan | None) -> Pacing[Any]:
+        """Return how the learning rate goes.
+
+        Args:
+            plan: the counts; `None` for data of unknown length.
+
+        Raises:
+            PlanError: the run is to find its length and has no bound.
+        """
+        if not self.auto_epochs:
+            return Steady()
+        most = self.iterations if plan is None else plan.iterations
+        if most is None:
+            raise PlanError(
+                'epochs="auto" needs a bound, and the number of samples is not known.',
+                "give iterations=10000, or as many as may be trained at most.",
+            )
+        limits = [rule.minutes for rule in self.stop if isinstance(rule, TimeLimit)]
+        per_epoch = most if plan is None else plan.iterations_per_epoch
+        assert self.best_metric is not None
+        return AutoEpochs(
+            metric=self.best_metric,
+            most_iterations=most,
+            most_seconds=60 * min(limits) if limits else None,
+            warmup_iterations=min(LONGEST_WARMUP, per_epoch // 4),
+            better=None if self.best is None else self.best.better,
+        )
 
     @property
     def looks_at_validation(self) -> bool:
@@ -202,13 +248,48 @@ def checkpoint_interval(checkpoint_every: object, run_dir: object) -> Duration |
     return None if checkpoint_every == "never" else Duration.parse(checkpoint_every)
 
 
+def length_settings(
+    epochs: int | Fraction | str | None,
+    iterations: int | None,
+    max_epochs: int | None,
+) -> dict[str, Any]:
+    """Return `epochs`, `iterations` and `auto_epochs` of the settings.
+
+    Args:
+        epochs: as `fit` takes it; not used beside `iterations`, unless it is `"auto"`.
+        iterations: weight updates in all [iterations].
+        max_epochs: the bound of a run that finds their number itself [epochs].
+
+    Raises:
+        PlanError: a word that is none, or a bound for a run that has its length.
+    """
+    if epochs == "auto":
+        bound = max_epochs or (None if iterations is not None else DEFAULT_BOUND)
+        return {
+            "epochs": None if bound is None else Fraction(bound),
+            "iterations": iterations,
+            "auto_epochs": True,
+        }
+    if isinstance(epochs, str):
+        raise PlanError(f"epochs={epochs!r} is no number.", 'use epochs=5, or epochs="auto".')
+    if max_epochs is not None:
+        raise PlanError(
+            f"max_epochs={max_epochs!r} bounds a run that finds its number of epochs itself, "
+            f"and this one is asked for {iterations or epochs}.",
+            'use epochs="auto", or leave max_epochs out.',
+        )
+    told = epochs if iterations is None else None
+    return {"epochs": None if told is None else Fraction(told), "iterations": iterations}
+
+
 def stopping_settings(
-    stop: Stop, *, best_metric: str | None, keep: Keep | None
+    stop: Stop, *, best_metric: str | None, keep: Keep | None, auto_epochs: bool = False
 ) -> dict[str, Any]:
     """Return `stop`, `best_metric` and `keep` of the settings, with their defaults.
 
     `NonFinite` is one of the rules unless `stop` is an empty list. The best weights are
-    kept where a rule looks at a metric of the validation part, or where asked for.
+    kept where a rule looks at a metric of the validation part, where asked for, or where
+    the run finds its number of epochs itself.
 
     Raises:
         PlanError: a rule is none, or the best weights are asked for by a metric of the
@@ -216,7 +297,7 @@ def stopping_settings(
     """
     rules = _listed(stop)
     watched = (name for rule in rules for name in rule.metrics if name.startswith("val_"))
-    metric = best_metric or next(watched, None)
+    metric = best_metric or next(watched, DEFAULT_METRIC if auto_epochs else None)
     if keep is None:
         keep = "last" if metric is None else "best"
     if keep == "best" and metric is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from epochwise.choosing.curve import (
+from epochwise.curve import (
     FEWEST_FOR_FORECAST,
     forecast,
     lasting_end,

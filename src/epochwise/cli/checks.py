@@ -16,19 +16,22 @@ _ANY_SAMPLES = 10**15
 
 
 @contextmanager
-def together() -> Iterator[Callable[[Callable[[], Any]], None]]:
+def together() -> Iterator[Callable[[Callable[[], Any]], Any]]:
     """Yield a function that makes a check; raise at the end what all of them found.
+
+    The function returns what the check returned, `None` where it found a problem.
 
     Raises:
         EpochwiseError: of the kind of the first problem, with all problems.
     """
     errors: list[EpochwiseError] = []
 
-    def check(made: Callable[[], Any]) -> None:
+    def check(made: Callable[[], Any]) -> Any:
         try:
-            made()
+            return made()
         except EpochwiseError as error:
             errors.append(error)
+            return None
 
     yield check
     if errors:

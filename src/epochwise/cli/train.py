@@ -17,6 +17,7 @@ from epochwise.api.settings import (
     Settings,
     checkpoint_interval,
     evaluation_interval,
+    length_settings,
     stopping_settings,
 )
 from epochwise.api.training import Source
@@ -59,8 +60,17 @@ def train(
     ] = "mlp",
     batch_size: Annotated[int, typer.Option(help="Samples per weight update.")] = 64,
     epochs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Passes over the data; or auto: until the validation part no longer "
+            "improves, then a short cooldown of the learning rate.",
+            show_default="5, unless --iterations",
+        ),
+    ] = None,
+    max_epochs: Annotated[
         int | None,
-        typer.Option(help="Passes over the data.", show_default="5, unless --iterations"),
+        typer.Option(help="The bound of --epochs auto.", show_default="100"),
     ] = None,
     iterations: Annotated[int | None, typer.Option(help="Weight updates in all.")] = None,
     learning_rate: Annotated[
@@ -135,7 +145,7 @@ def train(
 ) -> None:
     """Train a network on DATA, with every iteration planned and counted."""
     if epochs is None and iterations is None:
-        epochs = 5
+        epochs = "5"
     with together() as checking:
         checking(lambda: check_data(data))
         checking(lambda: parse_model(model))
@@ -143,7 +153,12 @@ def train(
         checking(lambda: None if learning_rate is None else check_learning_rate(learning_rate))
         checking(lambda: check_split(validation_split))
         checking(lambda: check_seed(seed))
-        checking(lambda: check_counts(batch_size, epochs, iterations, microbatch_size))
+        length = checking(lambda: _length(epochs, iterations, max_epochs)) or {}
+        checking(
+            lambda: check_counts(
+                batch_size, length.get("epochs"), length.get("iterations"), microbatch_size
+            )
+        )
         checking(lambda: None if run_dir is None else require_free(run_dir))
         checking(lambda: asked_rules(patience, target, max_minutes, evaluate_every))
         checking(lambda: evaluation_interval(evaluate_every))
@@ -153,8 +168,7 @@ def train(
 
     settings = Settings(
         batch_size=batch_size,
-        epochs=None if epochs is None else Fraction(epochs),
-        iterations=iterations,
+        **length,
         seed=seed,
         microbatch_size=microbatch_size,
         evaluate_every=evaluation_interval(evaluate_every),
@@ -163,6 +177,7 @@ def train(
             asked_rules(patience, target, max_minutes, evaluate_every),
             best_metric=None,
             keep=keep,
+            auto_epochs=epochs == "auto",
         ),
     )
     source = Source(
@@ -238,3 +253,23 @@ def _patience(told: str, evaluate_every: str | None) -> Patience:
             "use --patience 3ep or --patience 2000it.",
         )
     return Patience(metric="val_loss", epochs=length.epochs, iterations=length.iterations)
+
+
+def _length(
+    epochs: str | None, iterations: int | None, max_epochs: int | None
+) -> dict[str, Any]:
+    """Return the length asked for, as the settings have it.
+
+    Raises:
+        PlanError: it is none.
+    """
+    if epochs is None or epochs == "auto":
+        return length_settings(epochs, iterations, max_epochs)
+    try:
+        told = int(epochs)
+    except ValueError as error:
+        raise PlanError(
+            f"epochs={epochs!r} is no whole number.", 'use epochs=5, or epochs="auto".'
+        ) from error
+    length = length_settings(told, iterations, max_epochs)
+    return length | {"epochs": Fraction(told)}

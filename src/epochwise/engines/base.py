@@ -101,5 +101,15 @@ class Engine(Protocol[Values, Loaded]):
     ) -> tuple[Values, Pending]:
         """Evaluate batches `start` to `stop - 1` of the window; only metrics change."""
 
+    def learning_rate(self) -> float:
+        """Return the optimizer's learning rate.
+
+        Raises:
+            ModelError: it follows a schedule, so that nobody else can set it.
+        """
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Let the values that are taken next train at this rate."""
+
     def updates(self) -> Mapping[str, int]:
         """Weight updates that each optimizer of the model has counted, by its name."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from epochwise.data.feed import Feed, Window
+from epochwise.pacing import Pacing, Steady
 from epochwise.plan import Plan
 from epochwise.position import Position
 from epochwise.stopping import AnyOf, Best, NonFinite
@@ -37,6 +38,7 @@ class Course:
             or save there [iterations].
         stop: what may end the run before the plan does.
         best: which evaluation is the best; `None` to keep no count of it.
+        pacing: how the learning rate goes, and when it turns down.
         keep: whose weights the model holds at the end: the best evaluation's (the last
             ones where there was none), or the last ones.
         segment_seconds: about how long a segment may take, so that progress is seen and
@@ -55,6 +57,7 @@ class Course:
     cuts: tuple[int, ...] = ()
     stop: AnyOf = DEFAULT_RULES
     best: Best | None = None
+    pacing: Pacing[Any] = field(default_factory=Steady)
     keep: Keep = "last"
     segment_seconds: float = 0.25
 
@@ -66,13 +69,16 @@ class Course:
             return None
         return position.epochs_done, position.iterations_in_epoch_done
 
-    def segment_length(self, window: Window, position: Position, allowed: int) -> int:
+    def segment_length(
+        self, window: Window, position: Position, allowed: int, next_cut: int | None = None
+    ) -> int:
         """Return how many iterations to run before the next boundary.
 
         Args:
             window: what the next iteration is in.
             position: what is done.
             allowed: most iterations that a segment may have now.
+            next_cut: iterations done at which there must be a boundary; `None` for none.
         """
         index, done = position.iterations_in_epoch_done, position.iterations_done
         bounds = [allowed, window.end_iteration_index - index]
@@ -80,6 +86,8 @@ class Course:
             bounds.append(self.iterations - done)
         every = (*self.cuts, self.evaluate_every_iterations)
         bounds.extend(cut - done % cut for cut in every if cut is not None)
+        if next_cut is not None:
+            bounds.append(next_cut - done)
         return min(bounds)
 
     def evaluates_at(self, position: Position, *, ends: bool) -> bool:

@@ -8,14 +8,33 @@ from typing import Any, cast
 
 from epochwise.events import BestEvaluation, StopReason
 from epochwise.loop.course import Course
+from epochwise.pacing import Turn
 from epochwise.position import Position
 from epochwise.state import TrainingState
-from epochwise.stopping import Seen, StopRule
+from epochwise.stopping import NoMemory, Seen, StopRule
 from epochwise.stopping.best import BestMemory
 from epochwise.stopping.memory import from_json, to_json
 
 BEST = "best/"
 """Begins the names of the best weights among a state's arrays."""
+
+MARKED = "marked/"
+"""Begins the names of the values that the run may go on from anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What follows from a boundary.
+
+    Args:
+        reason: why the run ends here; `None` where it goes on.
+        is_best: whether the evaluation made here is the best so far.
+        turn: what the pacing asks for.
+    """
+
+    reason: StopReason | None
+    is_best: bool
+    turn: Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,6 +45,10 @@ class Memory:
         rules: the memories of the stopping rules.
         best: the memory of what was best; `None` where nobody counts it.
         best_weights: the model's weights there, by the engine's names.
+        pacing: the memory of the pacing.
+        marked: the values that the pacing marked, metrics left out, by the engine's names.
+        marked_updates: what each optimizer had counted there.
+        rate: the learning rate that the pacing's factors multiply; `None` for a steady one.
         seconds_before: wall time of the run before it went on [s].
         seconds: the same, of the run until now [s].
         reason: why the run ends here, `None` while it does not.
@@ -37,6 +60,10 @@ class Memory:
     rules: Any
     best: BestMemory | None
     best_weights: Mapping[str, Any] = field(default_factory=dict)
+    pacing: Any = field(default_factory=NoMemory)
+    marked: Mapping[str, Any] = field(default_factory=dict)
+    marked_updates: tuple[int, ...] = ()
+    rate: float | None = None
     seconds_before: float = 0.0
     seconds: float = 0.0
     reason: StopReason | None = None
@@ -57,7 +84,10 @@ class Memory:
         if state is None:
             best = None if course.best is None else course.best.start()
             return cls(
-                rules=course.stop.start(), best=best, updates_before=tuple(updates.values())
+                rules=course.stop.start(),
+                best=best,
+                pacing=course.pacing.start(),
+                updates_before=tuple(updates.values()),
             )
         kept, reason = state.memories, state.memories["reason"]
         if reason is not None and (reason["at_once"] or reason["rule"] == "plan"):
@@ -65,11 +95,11 @@ class Memory:
         return cls(
             rules=from_json(course.stop, kept["rules"]),
             best=_best_memory(course, kept["best"]),
-            best_weights={
-                name.removeprefix(BEST): array
-                for name, array in state.arrays.items()
-                if name.startswith(BEST)
-            },
+            best_weights=_named(state, BEST),
+            pacing=from_json(cast("StopRule[Any]", course.pacing), kept["pacing"]),
+            marked=_named(state, MARKED),
+            marked_updates=tuple(kept["marked_updates"]),
+            rate=kept["rate"],
             seconds_before=kept["seconds"],
             seconds=kept["seconds"],
             reason=None if reason is None else StopReason(**reason),
@@ -77,32 +107,58 @@ class Memory:
             updates_before=tuple(kept["updates_before"]),
         )
 
-    def updated(self, course: Course, seen: Seen) -> tuple[Memory, StopReason | None, bool]:
-        """Show a boundary to the rules; return a reason, and whether it is a new best."""
+    def updated(self, course: Course, seen: Seen) -> tuple[Memory, Decision]:
+        """Show a boundary to the rules, and return what they decide."""
         is_best, best = False, self.best
         if course.best is not None and best is not None:
             best, is_best = course.best.update(best, seen)
         rules, reason = course.stop.update(self.rules, seen)
-        return replace(self, rules=rules, best=best), reason, is_best
+        pacing, turn = course.pacing.update(self.pacing, seen)
+        memory = replace(self, rules=rules, best=best, pacing=pacing)
+        return memory, Decision(reason=reason, is_best=is_best, turn=turn)
 
-    def with_best_weights(self, arrays: Mapping[str, Any]) -> Memory:
-        """Keep the weights among the engine's values; they are the best so far."""
-        weights = {
-            name: array
-            for name, array in arrays.items()
-            if name.startswith(("trainable/", "non_trainable/"))
-        }
-        return replace(self, best_weights=weights)
+    def keeping(
+        self, decision: Decision, arrays: Mapping[str, Any], updates: tuple[int, ...]
+    ) -> Memory:
+        """Keep what a boundary's decision asks for: the best weights, the marked values.
+
+        Args:
+            decision: what was decided.
+            arrays: the engine's values, by its names.
+            updates: what each optimizer has counted until now.
+        """
+        memory = self
+        if decision.is_best:
+            weights = _beginning(arrays, "trainable/", "non_trainable/")
+            memory = replace(memory, best_weights=weights)
+        if decision.turn.marks:
+            marked = _beginning(arrays, "trainable/", "non_trainable/", "optimizer/")
+            memory = replace(memory, marked=marked, marked_updates=updates)
+        return memory
+
+    def branched(self, updates: tuple[int, ...]) -> Memory:
+        """Count the updates that the marked values do not have as made all the same.
+
+        Args:
+            updates: what each optimizer had counted before it went back.
+        """
+        counts = zip(self.updates_before, updates, self.marked_updates, strict=True)
+        before = tuple(first - (now - marked) for first, now, marked in counts)
+        return replace(self, updates_before=before)
 
     def snapshot(self, position: Position, arrays: Mapping[str, Any]) -> TrainingState:
         """Return all of it, with the engine's values, as a checkpoint keeps it."""
         best = {f"{BEST}{name}": array for name, array in self.best_weights.items()}
+        marked = {f"{MARKED}{name}": array for name, array in self.marked.items()}
         return TrainingState(
             position=position,
-            arrays={**arrays, **best},
+            arrays={**arrays, **best, **marked},
             memories={
                 "rules": to_json(self.rules),
                 "best": None if self.best is None else to_json(self.best),
+                "pacing": to_json(self.pacing),
+                "marked_updates": list(self.marked_updates),
+                "rate": self.rate,
                 "seconds": self.seconds,
                 "reason": None if self.reason is None else asdict(self.reason),
                 "owed": None if self.owed is None else dict(self.owed.metrics),
@@ -134,6 +190,20 @@ def _owed(position: Position, metrics: Mapping[str, float] | None) -> Seen | Non
         evaluated=False,
         metrics=metrics,
     )
+
+
+def _beginning(arrays: Mapping[str, Any], *prefixes: str) -> dict[str, Any]:
+    """Return the arrays whose names begin with one of these."""
+    return {name: array for name, array in arrays.items() if name.startswith(prefixes)}
+
+
+def _named(state: TrainingState, prefix: str) -> dict[str, Any]:
+    """Return the arrays of a state whose names begin so, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in state.arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 def _best_memory(course: Course, recorded: Any) -> BestMemory | None:

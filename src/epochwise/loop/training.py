@@ -9,6 +9,8 @@
             memory, reason = rule.update(memory, seen)
             if the epoch is complete:
                 yield EpochDone
+            if the pacing goes on from other values:
+                yield Branched
             yield Boundary                                   a checkpoint may be taken
             if reason: break
     yield Stopped
@@ -30,6 +32,7 @@ from epochwise.data.feed import Window
 from epochwise.engines.base import Engine, Loaded, Values
 from epochwise.events import (
     Boundary,
+    Branched,
     EpochBegun,
     EpochDone,
     Evaluated,
@@ -75,7 +78,7 @@ def train(
     """
     feed, began = course.feed, clock()
     position = START if state is None else state.position
-    memory = Memory.of(course, state, engine.updates())
+    memory = _with_rate(Memory.of(course, state, engine.updates()), course, engine)
     halts = any(isinstance(rule, NonFinite) for rule in course.stop.rules)
     pace = _Pace(course.segment_seconds)
     settle = partial(_settle, engine, course, asked_to_stop, clock, began)
@@ -100,9 +103,9 @@ def train(
         )
     reason = memory.reason
     if memory.owed is not None:
-        ended = _plan_done(course, position)
+        ended = _ended(course, memory, position)
         memory, reason = yield from settle(memory, memory.owed, None, ended)
-    reason = reason or _plan_done(course, position) or asked_to_stop()
+    reason = reason or _ended(course, memory, position) or asked_to_stop()
     while reason is None:
         epoch_index = position.epochs_done
         yield EpochBegun(
@@ -116,13 +119,16 @@ def train(
         closes = False
         since, compiled = clock(), engine.compile_seconds
         while reason is None and not closes:
+            done = position.iterations_done
+            _set_rate(engine, memory, course.pacing.factor(memory.pacing, done))
             before = engine.take(fresh_metrics=position.iterations_in_epoch_done == 0)
             if ahead is None:
                 window = feed.window(epoch_index, position.iterations_in_epoch_done)
                 ahead = window, engine.load(window)
             window, loaded = ahead
             start = position.iterations_in_epoch_done - window.first_iteration_index
-            stop = start + course.segment_length(window, position, pace.allowed)
+            cut = course.pacing.next_cut(memory.pacing, done)
+            stop = start + course.segment_length(window, position, pace.allowed, cut)
             values, pending = engine.run(before, loaded, start, stop)
 
             # The device works on its own from here; what comes next is made ready.
@@ -147,7 +153,7 @@ def train(
             seconds = max(0.0, now - since - compiling)
             since, compiled = now, engine.compile_seconds
             pace.took(stop - start, seconds)
-            ended = _plan_done(course, position)
+            ended = _ended(course, memory, position)
             yield IterationsDone(
                 epoch_index=epoch_index,
                 position=position,
@@ -180,6 +186,7 @@ def train(
     restores = course.keep == "best" and best is not None
     if restores:
         engine.give_back(engine.from_host(engine.take(), memory.best_weights))
+    _set_rate(engine, memory, None if memory.rate is None else 1.0)
     counted = zip(engine.updates().items(), memory.updates_before, strict=True)
     yield Stopped(
         position=position,
@@ -250,16 +257,22 @@ def _settle(
                 validation_samples=evaluated.samples,
             )
         seen = replace(seen, seconds=memory.seconds_before + clock() - began)
-        memory, ruled, is_best = memory.updated(course, seen)
-        if is_best:
-            memory = memory.with_best_weights(engine.to_host(engine.take()))
+        memory, decision = memory.updated(course, seen)
+        is_best, turn = decision.is_best, decision.turn
+        if is_best or turn.marks:
+            updates = tuple(engine.updates().values())
+            memory = memory.keeping(decision, engine.to_host(engine.take()), updates)
         if closes:
             yield EpochDone(
                 epoch_index=epoch_index, position=position, metrics=seen.metrics, whole=True
             )
             reason = reason or asked_to_stop()
         if reason is None or not reason.at_once:
-            reason = ruled or reason or ended
+            reason = decision.reason or reason or ended
+        if turn.branches and (reason is None or reason.at_once):
+            memory = memory.branched(tuple(engine.updates().values()))
+            engine.give_back(engine.from_host(engine.take(), memory.marked))
+            yield Branched(epoch_index=epoch_index, position=position, sentence=turn.sentence)
     memory = replace(
         memory, seconds=memory.seconds_before + clock() - began, reason=reason, owed=owed
     )
@@ -272,6 +285,19 @@ def _settle(
             snapshot=partial(_snapshot, engine, memory, position),
         )
     return memory, reason
+
+
+def _with_rate(memory: Memory, course: Course, engine: Engine[Values, Loaded]) -> Memory:
+    """Return the memory of a run with the rate that its pacing begins with."""
+    if memory.rate is not None or course.pacing.factor(memory.pacing, 0) is None:
+        return memory
+    return replace(memory, rate=engine.learning_rate())
+
+
+def _set_rate(engine: Engine[Values, Loaded], memory: Memory, factor: float | None) -> None:
+    """Let the next iteration train at its share of the rate."""
+    if factor is not None and memory.rate is not None:
+        engine.set_learning_rate(memory.rate * factor)
 
 
 class _Pace:
@@ -304,8 +330,10 @@ def _after(position: Position, window: Window, iterations: int) -> Position:
     return position.after_epoch() if window.closes_epoch and closes else position
 
 
-def _plan_done(course: Course, position: Position) -> StopReason | None:
-    """The reason when nothing is left of the plan."""
+def _ended(course: Course, memory: Memory, position: Position) -> StopReason | None:
+    """The reason when the pacing is at its end, or nothing is left of the plan."""
+    if (paced := course.pacing.end(memory.pacing, position)) is not None:
+        return paced
     if course.next_place(position) is not None:
         return None
     return StopReason(

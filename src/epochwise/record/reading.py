@@ -21,6 +21,7 @@ import numpy.typing as npt
 from epochwise.errors import RunError
 from epochwise.events import (
     BestEvaluation,
+    Branched,
     CheckpointCommitted,
     CheckpointFailed,
     EngineDescription,
@@ -250,6 +251,10 @@ def _event(row: Row, plan: Plan | None) -> Event:
             epoch_index=epoch_index,
             position=position,
             iterations_per_epoch=None if per_epoch is None else _count(per_epoch),
+        )
+    if kind == "branched":
+        return Branched(
+            epoch_index=epoch_index, position=position, sentence=str(row["sentence"])
         )
     if kind == "evaluation_begun":
         return EvaluationBegun(epoch_index=epoch_index, position=position)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from epochwise.events import BestEvaluation, EngineDescription, StopReason
+from epochwise.events import BestEvaluation, Branched, EngineDescription, StopReason
 from epochwise.plan import Plan
 from epochwise.position import Position
 from epochwise.record.jsontext import jsonable, number
@@ -108,6 +108,7 @@ class Run:
         best: the best evaluation; `None` where nobody counted or nothing was evaluated.
         restored: whether the weights kept are those of the best evaluation.
         notes: what a stopping rule came upon and the user should know, in sentences.
+        branched: where it went on from earlier values, at a falling learning rate.
         folder: where the record is; `None` if none was kept.
     """
 
@@ -126,6 +127,7 @@ class Run:
     best: BestEvaluation | None = None
     restored: bool = False
     notes: tuple[str, ...] = ()
+    branched: Sequence[Branched] = ()
     folder: Path | None = None
 
     @property

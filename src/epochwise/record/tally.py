@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from epochwise.events import (
     BestEvaluation,
+    Branched,
     CheckpointCommitted,
     CheckpointFailed,
     EngineDescription,
@@ -56,6 +57,7 @@ class Tally:
         self._restored = False
         self._notes: tuple[str, ...] = ()
         self._stop: StopReason | None = None
+        self._branched: list[Branched] = []
         self._updates: Mapping[str, int] = {}
         self._evaluations: list[Evaluation] = []
         self._iterations_per_epoch: int | None = None
@@ -89,6 +91,8 @@ class Tally:
             case EpochDone():
                 for name, value in event.metrics.items():
                     self._history.setdefault(name, []).append(value)
+            case Branched():
+                self._branched.append(event)
             case Stopped():
                 self._stop, self._updates = event.reason, event.updates
                 self._best, self._restored = event.best, event.restored
@@ -135,6 +139,7 @@ class Tally:
             best=self._best,
             restored=self._restored,
             notes=self._notes,
+            branched=tuple(self._branched),
             folder=folder,
         )
 

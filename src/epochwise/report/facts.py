@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from epochwise.choosing.curve import proportion_error
 from epochwise.choosing.worth import Entry, Ledger, accuracy_of
+from epochwise.curve import proportion_error
 from epochwise.plan import Plan
 from epochwise.report.ledger import best_accuracy, first_gain
 from epochwise.report.phrases import Fact

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from epochwise.choosing.curve import proportion_error
 from epochwise.choosing.worth import Entry, Gain, Ledger, accuracy_of, worth
+from epochwise.curve import proportion_error
 from epochwise.errors import RunError
 from epochwise.record import Evaluation, Run
 from epochwise.report.story import Pass, Story

@@ -28,6 +28,7 @@ from epochwise.engines.on_jax.iteration import (
     training_iteration,
 )
 from epochwise.engines.on_jax.pooling import rewrite_pooling
+from epochwise.engines.rates import learning_rate_of, set_learning_rate
 from epochwise.engines.values import (
     Batch,
     Values,
@@ -292,6 +293,14 @@ class JaxEngine:
             )
         pending = JaxPending(losses=(), start=0, stop=0, metrics=logs, rate=None)
         return values._replace(metrics=metrics), pending
+
+    def learning_rate(self) -> float:
+        """See `Engine.learning_rate`."""
+        return learning_rate_of(self._model)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """See `Engine.set_learning_rate`."""
+        set_learning_rate(self._model, rate)
 
     def updates(self) -> Mapping[str, int]:
         """See `Engine.updates`."""

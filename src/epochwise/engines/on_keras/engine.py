@@ -20,6 +20,7 @@ import numpy as np
 from epochwise.data.feed import Window
 from epochwise.data.samples import Array, Samples, map_leaves
 from epochwise.engines.base import SegmentResult
+from epochwise.engines.rates import learning_rate_of, set_learning_rate
 from epochwise.engines.values import (
     Batch,
     Values,
@@ -217,6 +218,14 @@ class KerasEngine(ABC):
             self._write(groups, before)
             self._held = before
         return values._replace(metrics=metrics), KerasPending(told=told, undo=_nothing)
+
+    def learning_rate(self) -> float:
+        """See `Engine.learning_rate`."""
+        return learning_rate_of(self._model)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """See `Engine.set_learning_rate`."""
+        set_learning_rate(self._model, rate)
 
     def updates(self) -> Mapping[str, int]:
         """See `Engine.updates`."""

@@ -9,6 +9,8 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
 FEWEST_FOR_SCATTER = 4
 """Values below which a curve's own scatter cannot be told."""
@@ -17,15 +19,17 @@ _NORMAL_MEDIAN = 0.6745
 """Median of |z| for a standard normal z."""
 
 
-def scatter(values: Sequence[float]) -> float | None:
+def scatter(values: Sequence[float], *, order: Literal[2, 3] = 2) -> float | None:
     """Estimate the noise of each value about the curve's smooth course.
 
     Second differences dᵢ = vᵢ₋₁ − 2vᵢ + vᵢ₊₁ take out any straight trend; noise of
-    deviation σ gives them the deviation √6·σ. The median of |dᵢ| is used, so that one
-    spike and the bend at the beginning do not count for much.
+    deviation σ gives them the deviation √6·σ. Third differences take out a bend as well,
+    √20·σ being left: better for a few values of a curve that still bends, worse for many.
+    The median of |dᵢ| is used, so that one spike does not count for much.
 
     Args:
         values: one an evaluation, in order; all finite.
+        order: of the differences.
 
     Returns:
         σ, in the values' unit; `None` for fewer than 4 values.
@@ -42,11 +46,11 @@ def scatter(values: Sequence[float]) -> float | None:
     """
     if len(values) < FEWEST_FOR_SCATTER:
         return None
-    seconds = [
-        abs(before - 2 * here + after)
-        for before, here, after in zip(values, values[1:], values[2:], strict=False)
-    ]
-    return statistics.median(seconds) / (_NORMAL_MEDIAN * math.sqrt(6))
+    differences = list(values)
+    for _ in range(order):
+        differences = [b - a for a, b in pairwise(differences)]
+    median = statistics.median(map(abs, differences))
+    return median / (_NORMAL_MEDIAN * math.sqrt(math.comb(2 * order, order)))
 
 
 def proportion_error(proportion: float, samples: int) -> float:
@@ -155,11 +159,12 @@ FEWEST_FOR_FORECAST = 5
 
 _WINDOW_SHARE = 0.25
 _WINDOW_FEWEST = 4
-_WALK = 1.1
-_TREND_ERROR = 0.4
+_WALK = 0.8
+_LEVERAGE = 2.0
+_TREND_ERROR = 0.35
 _T_80 = 1.533
-"""How the forecast is made: see `forecast`. The two factors were fitted on curves of six
-tasks and three seeds that no reported figure uses (`docs/log.md`)."""
+"""How the forecast is made: see `forecast`. The three factors were fitted on curves of
+other seeds and tasks than those of any reported figure (`docs/log.md`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,10 +187,10 @@ def forecast(values: Sequence[float], ahead: int) -> Forecast | None:
 
     Near its end a curve is close to a straight line over log(epoch): power laws bend so,
     and so does the rise of over-fitting. The line is fitted by least squares to the last
-    quarter of the epochs (at least four). With Δ the change that it predicts over h epochs
-    and σ the scatter of the last half, the error has the scale
-    √(h·(1.1σ)² + (0.4Δ)²): noise adds up as in a random walk, and trends tire. The
-    interval is that of Student's t with 4 degrees of freedom.
+    quarter of the epochs (at least four) and followed over x = log((E + h) / E). With Δ the
+    change that it predicts and σ the scatter of the last half, the error has the scale
+    √(h·(0.8σ(1 + 2x))² + (0.35Δ)²): noise adds up as in a random walk and moves the slope,
+    and trends tire. The interval is that of Student's t with 4 degrees of freedom.
 
     Args:
         values: one an epoch from the first on; all finite.
@@ -206,9 +211,11 @@ def forecast(values: Sequence[float], ahead: int) -> Forecast | None:
     window = max(_WINDOW_FEWEST, round(_WINDOW_SHARE * epochs))
     logs = [math.log(epoch / epochs) for epoch in range(epochs - window + 1, epochs + 1)]
     slope, level = statistics.linear_regression(logs, values[-window:])
-    change = slope * math.log((epochs + ahead) / epochs)
+    reach = math.log((epochs + ahead) / epochs)
+    change = slope * reach
     noise = scatter(values[-max(8, epochs // 2) :])
     assert noise is not None  # there are enough values
-    half = _T_80 * math.hypot(_WALK * math.sqrt(ahead) * noise, _TREND_ERROR * change)
+    walked = _WALK * (1 + _LEVERAGE * reach) * math.sqrt(ahead) * noise
+    half = _T_80 * math.hypot(walked, _TREND_ERROR * change)
     value = level + change
     return Forecast(value=value, low=value - half, high=value + half)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from epochwise.choosing.curve import (
+from epochwise.curve import (
     forecast,
     lasting_end,
     proportion_error,
