@@ -17,7 +17,7 @@ quick: $(VENV)/ready
 	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/data/sources/test_source_fuzz.py
 
 batteries: $(VENV)/ready
-	@for battery in power_loss kill_saver failing_disk damage; do \
+	@for battery in power_loss kill_saver failing_disk damage repeats stops kills non_finite; do \
 	  $(BIN)/python tests/batteries/$$battery.py || exit 1; done
 
 check: lint types layers
