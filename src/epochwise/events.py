@@ -120,6 +120,9 @@ class IterationsDone:
         seconds: wall time since the previous segment ended, compiling left out [s].
         compile_seconds: wall time spent compiling for it [s].
         epoch_goes_on: whether the plan has another iteration in this epoch.
+        update_sizes: by iteration, counted from 1, and by the name of each layer: how far
+            that iteration moved its weights, relative to their length before. Measured for
+            few iterations, where a record is kept.
     """
 
     epoch_index: int
@@ -131,6 +134,7 @@ class IterationsDone:
     seconds: float
     compile_seconds: float
     epoch_goes_on: bool
+    update_sizes: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,9 @@ def carry_out(
         looks_at_iterations: whether a listener looks at every iteration.
         looks_at_evaluation: whether one looks at every batch that is evaluated.
     """
-    course = replace(job.course, evaluates_batchwise=looks_at_evaluation)
+    course = replace(
+        job.course, evaluates_batchwise=looks_at_evaluation, measures_updates=kept is not None
+    )
     if looks_at_iterations:
         course = replace(course, cuts=(*course.cuts, 1))
     recorders = () if kept is None else (kept.recorder,)

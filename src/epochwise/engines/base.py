@@ -10,7 +10,7 @@ current model and may change it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from epochwise.data.feed import Window
@@ -30,12 +30,15 @@ class SegmentResult:
         metrics: running means since the metrics were last reset, `loss` among them.
         learning_rate: what the last iteration's update used; `None` in evaluation.
         weights_finite: whether every trainable weight is a finite number afterwards.
+        update_sizes: by place in the window, for each layer by its name, the length of that
+            iteration's update relative to that of the weights before it.
     """
 
     losses: tuple[float, ...]
     metrics: Mapping[str, float]
     learning_rate: float | None = None
     weights_finite: bool = True
+    update_sizes: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Pending(Protocol):
@@ -88,12 +91,20 @@ class Engine(Protocol[Values, Loaded]):
         """Bring a window to the device; may return before the copy is complete."""
 
     def run(
-        self, values: Values, loaded: Loaded, start: int, stop: int
+        self,
+        values: Values,
+        loaded: Loaded,
+        start: int,
+        stop: int,
+        *,
+        measured: Sequence[int] = (),
     ) -> tuple[Values, Pending]:
         """Train on iterations `start` to `stop - 1` of the window, in order.
 
         `start` and `stop` count from the window's first iteration. The values handed in
-        stay valid: if the segment fails, they are what the model still holds.
+        stay valid: if the segment fails, they are what the model still holds. Of the
+        `measured` iterations the size of the update is wished for; an engine that cannot
+        tell it leaves it out, and the weights are the same either way.
         """
 
     def evaluate(

@@ -18,6 +18,10 @@ DEFAULT_RULES = AnyOf((NonFinite(),))
 """What ends a run when nobody asks for anything."""
 
 
+MEASURED_EVERY = 256
+"""So seldom that measuring costs less than a hundredth of the time [iterations]."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
     """What one run is to do.
@@ -41,6 +45,8 @@ class Course:
         pacing: how the learning rate goes, and when it turns down.
         keep: whose weights the model holds at the end: the best evaluation's (the last
             ones where there was none), or the last ones.
+        measures_updates: whether the sizes of updates are wished for, of every
+            `MEASURED_EVERY`th iteration of each epoch from its first on.
         segment_seconds: about how long a segment may take, so that progress is seen and
             Ctrl-C is heard [s].
     """
@@ -59,6 +65,7 @@ class Course:
     best: Best | None = None
     pacing: Pacing[Any] = field(default_factory=Steady)
     keep: Keep = "last"
+    measures_updates: bool = False
     segment_seconds: float = 0.25
 
     def next_place(self, position: Position) -> tuple[int, int] | None:
@@ -89,6 +96,22 @@ class Course:
         if next_cut is not None:
             bounds.append(next_cut - done)
         return min(bounds)
+
+    def measured(self, window: Window, start: int, stop: int) -> list[int]:
+        """Return the iterations of a segment whose updates are measured.
+
+        They follow from their place in the epoch alone, so that a run that was cut off and
+        went on has measured the same ones.
+
+        Args:
+            window: what the segment is in.
+            start: its first iteration, counted from the window's first.
+            stop: the one after its last.
+        """
+        if not self.measures_updates:
+            return []
+        first = -(window.first_iteration_index + start) % MEASURED_EVERY
+        return list(range(start + first, stop, MEASURED_EVERY))
 
     def evaluates_at(self, position: Position, *, ends: bool) -> bool:
         """Tell whether the validation part is evaluated at a boundary.

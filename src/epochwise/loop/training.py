@@ -129,7 +129,8 @@ def train(
             start = position.iterations_in_epoch_done - window.first_iteration_index
             cut = course.pacing.next_cut(memory.pacing, done)
             stop = start + course.segment_length(window, position, pace.allowed, cut)
-            values, pending = engine.run(before, loaded, start, stop)
+            measured = course.measured(window, start, stop)
+            values, pending = engine.run(before, loaded, start, stop, measured=measured)
 
             # The device works on its own from here; what comes next is made ready.
             earlier, position = position, _after(position, window, stop - start)
@@ -164,6 +165,10 @@ def train(
                 seconds=seconds,
                 compile_seconds=compiling,
                 epoch_goes_on=not closes and ended is None,
+                update_sizes={
+                    earlier.iterations_done + place - start + 1: sizes
+                    for place, sizes in result.update_sizes.items()
+                },
             )
             seen = Seen(
                 position=position,

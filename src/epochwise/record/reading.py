@@ -286,6 +286,10 @@ def _event(row: Row, plan: Plan | None) -> Event:
             metrics=metrics,
             learning_rate=None if rate is None else number(rate),
             epoch_goes_on=bool(row["epoch_goes_on"]),
+            update_sizes={
+                int(iteration): numbers(sizes)
+                for iteration, sizes in row.get("update_sizes", {}).items()
+            },
             **spent,
         )
     raise ValueError(f"{kind!r} is no kind of event")

@@ -208,6 +208,7 @@ class Recorder:
             event,
             seconds=earlier.seconds + event.seconds,
             compile_seconds=earlier.compile_seconds + event.compile_seconds,
+            update_sizes={**earlier.update_sizes, **event.update_sizes},
         )
 
     def _write_segments(self) -> None:

@@ -31,6 +31,12 @@ Chart: TypeAlias = dict[str, Any]
 """
 
 
+COLOURS = 8
+"""Lines beyond so many take up the colours from the beginning, with dashes."""
+
+MOST_LAYERS = 16
+"""Most layers whose updates are drawn."""
+
 FAR = 8
 """A loss that falls by more than this factor is seen on a logarithmic axis first."""
 
@@ -47,6 +53,8 @@ def charts_of(story: Story, ledger: Ledger | None, facts: Facts, budget: Budget)
     marks = _marks(story, ledger)
     charts = [_loss_chart(story, facts, budget, marks)]
     charts += [_metric_chart(story, name, budget, marks) for name in other_metrics(story)]
+    if story.update_sizes:
+        charts.append(_updates_chart(story, budget))
     charts += [_rate_chart(story, budget), _speed_chart(story, budget)]
     for chart in charts:
         chart["per_epoch"] = story.run.iterations_per_epoch
@@ -108,7 +116,8 @@ def line(
     """Return a line of a chart.
 
     Args:
-        style: `faint`, `line`, `steps` or `points`.
+        style: `faint`, `line` or `marked`; `points`; `steps` or `flat`, where a value holds
+            from the point before to its own.
         colour: a name of `assets/page.css`, without its dashes.
         named: what it is called, by language.
         x: iterations, rising.
@@ -176,25 +185,48 @@ def _epoch_series(story: Story, name: str, budget: Budget) -> list[dict[str, Any
         means = np.array([one.metrics[name] for one in passes])
         kept = thin(means, budget.line_points)
         ends = np.array([one.last_iteration for one in passes])
-        x = [passes[0].first_iteration, *ends[kept].tolist()]
-        y = [means[0], *means[kept].tolist()]
-        if x[0] == x[1]:
-            x, y = x[1:], y[1:]
+        x, y = _flat(story.iterations_before, ends[kept], means[kept])
         found.append(line("steps", "mean", names("series.train"), x, y))
     looks = [seen for seen in story.run.evaluations if name in seen.metrics]
     if looks:
         values = np.array([seen.metrics[name] for seen in looks])
         kept = thin(values, budget.line_points)
         few = [looks[place] for place in kept]
-        x = [seen.position.iterations_done for seen in few]
+        done = [seen.position.iterations_done for seen in few]
         validation = names("series.validation")
         errors = share_errors(name, few)
-        found.append(line("points", "validation", validation, x, values[kept], errors))
+        found.append(line("points", "validation", validation, done, values[kept], errors))
     test = story.run.test or {}
     if name in test:
-        done = story.run.position.iterations_done
-        found.append(line("points", "test", names("series.test"), [done], [test[name]]))
+        end = story.run.position.iterations_done
+        found.append(line("points", "test", names("series.test"), [end], [test[name]]))
     return found
+
+
+def drawn_layers(story: Story) -> list[str]:
+    """Return the layers whose updates are drawn: all, or some evenly from first to last."""
+    layers = list(story.update_sizes)
+    if len(layers) <= MOST_LAYERS:
+        return layers
+    places = np.linspace(0, len(layers) - 1, MOST_LAYERS).round().astype(int)
+    return [layers[place] for place in places]
+
+
+def _updates_chart(story: Story, budget: Budget) -> Chart:
+    series = []
+    layers = drawn_layers(story)
+    for place, layer in enumerate(layers):
+        iterations, sizes = zip(*story.update_sizes[layer], strict=True)
+        kept = thin(np.array(sizes), budget.line_points // len(layers))
+        one = line(
+            "marked",
+            f"run-{place % COLOURS}",
+            same_name(layer),
+            np.array(iterations)[kept],
+            np.array(sizes, np.float32)[kept],
+        )
+        series.append(one | {"dashed": place >= COLOURS})
+    return {"id": "updates", "scale": "log", "series": series, "marks": []}
 
 
 def _rate_chart(story: Story, budget: Budget) -> Chart:
@@ -210,11 +242,18 @@ def _speed_chart(story: Story, budget: Budget) -> Chart:
     before = story.run.position.samples_done - int(story.batch_sizes.sum())
     samples = np.diff(np.concatenate([[before], stretches.samples_done]))
     timed = stretches.seconds > 0
-    speed = samples[timed] / stretches.seconds[timed]
+    speed = np.rint(samples[timed] / stretches.seconds[timed])
     kept = thin(speed, budget.line_points)
-    x = stretches.iterations_done[timed][kept]
-    series = [line("line", "speed", names("series.speed"), x, np.rint(speed[kept]))]
+    x, y = _flat(story.iterations_before, stretches.iterations_done[timed][kept], speed[kept])
+    series = [line("flat", "speed", names("series.speed"), x, y)]
     return {"id": "speed", "scale": "linear", "zero": True, "series": series, "marks": []}
+
+
+def _flat(
+    begin: int, ends: npt.NDArray[Any], values: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Places and values of flat pieces that end at `ends`, the first from `begin` on."""
+    return np.concatenate([[begin], ends]), np.concatenate([values[:1], values])
 
 
 def _marks(story: Story, ledger: Ledger | None) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from epochwise.report.blocks import cell, figure, paragraph, section, table
 from epochwise.report.budget import Budget
-from epochwise.report.charts import Chart, line, points, same_name
+from epochwise.report.charts import COLOURS, Chart, line, points, same_name
 from epochwise.report.facts import smoothing_window
 from epochwise.report.ledger import metric_names
 from epochwise.report.markup import Child, Html, element
@@ -20,9 +20,6 @@ from epochwise.report.thinning import thin, trailing_mean
 
 AXES = ("iteration", "samples", "seconds")
 """What the runs may be compared against; the page begins with the first."""
-
-COLOURS = 8
-"""Runs beyond so many take up the colours from the beginning, with dashes."""
 
 _COLUMNS = {
     "batch_size": "plan.batch_size",

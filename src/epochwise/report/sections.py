@@ -11,7 +11,7 @@ from epochwise.choosing.worth import Ledger
 from epochwise.report.answers import answers
 from epochwise.report.blocks import figure, known, paragraph, row, section, table
 from epochwise.report.budget import Budget
-from epochwise.report.charts import Chart, other_metrics
+from epochwise.report.charts import Chart, drawn_layers, other_metrics
 from epochwise.report.ledger_table import ledger_section
 from epochwise.report.markup import Child, Html, element, joined
 from epochwise.report.phrases import Facts, number, phrase
@@ -42,7 +42,7 @@ def run_sections(
             figure(f"metric-{place}"),
         )
     yield ledger_section(story, ledger, facts, budget.ledger_lines)
-    yield section("updates", phrase("updates.title"), paragraph("updates.none"))
+    yield _updates(story)
     yield _rate(story, facts)
     yield _time(story, facts)
     yield _about(story, facts)
@@ -127,6 +127,16 @@ def _loss(chart: Chart, facts: Facts) -> Html:
     if "loss.nonfinite" in facts:
         notes.append(paragraph("chart.nonfinite", facts, "note warning"))
     return section("loss", phrase("loss.title"), paragraph("loss.lead"), figure("loss"), notes)
+
+
+def _updates(story: Story) -> Html:
+    title = phrase("updates.title")
+    if not story.update_sizes:
+        return section("updates", title, paragraph("updates.none"))
+    shown, every = len(drawn_layers(story)), len(story.update_sizes)
+    told: Facts = {"updates.shown": shown, "updates.all": every}
+    note = paragraph("updates.left_out", told, "note") if shown < every else ""
+    return section("updates", title, paragraph("updates.lead"), figure("updates"), note)
 
 
 def _rate(story: Story, facts: Facts) -> Html:

@@ -75,6 +75,8 @@ class Story:
         batch_sizes: samples of each iteration, shape as `run.losses` [samples].
         passes: its epochs, in order; the one under way is not among them.
         stretches: learning rate and speed.
+        update_sizes: by layer, in the order of the network: of which iterations the update
+            was measured, and how large it was relative to the weights.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Story:
     batch_sizes: Counts
     passes: Sequence[Pass]
     stretches: Stretches
+    update_sizes: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
 
     def samples_done_after(self, iterations_done: Counts) -> Counts:
         """Return the samples trained on after so many iterations [samples].
@@ -129,6 +132,7 @@ def read_story(folder: Path) -> Story:
         batch_sizes=_batch_sizes(run, before),
         passes=tuple(notes.passes),
         stretches=notes.stretches(),
+        update_sizes=notes.update_sizes,
     )
 
 
@@ -138,6 +142,7 @@ class _Notes:
 
     iterations_before: int = 0
     passes: list[Pass] = field(default_factory=list)
+    update_sizes: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     _iterations: array[int] = field(default_factory=lambda: array("q"))
     _samples: array[int] = field(default_factory=lambda: array("q"))
     _seconds: array[float] = field(default_factory=lambda: array("d"))
@@ -160,6 +165,9 @@ class _Notes:
                 self._elapsed.append(self._now)
                 rate = event.learning_rate
                 self._rates.append(np.nan if rate is None else rate)
+                for iteration, sizes in event.update_sizes.items():
+                    for layer, size in sizes.items():
+                        self.update_sizes.setdefault(layer, []).append((iteration, size))
             case Evaluated():
                 self._now += event.seconds + event.compile_seconds
             case EpochDone():

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +18,6 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from epochwise.data.feed import Window
 from epochwise.data.samples import Array, Samples
-from epochwise.engines.base import SegmentResult
 from epochwise.engines.memory import free_host_bytes
 from epochwise.engines.on_jax.execution import Execution, choose
 from epochwise.engines.on_jax.iteration import (
@@ -27,7 +27,9 @@ from epochwise.engines.on_jax.iteration import (
     metrics_result,
     training_iteration,
 )
+from epochwise.engines.on_jax.pending import JaxPending, calls_of
 from epochwise.engines.on_jax.pooling import rewrite_pooling
+from epochwise.engines.on_jax.updates import groups_of, update_sizes
 from epochwise.engines.rates import learning_rate_of, set_learning_rate
 from epochwise.engines.values import (
     Batch,
@@ -35,7 +37,6 @@ from epochwise.engines.values import (
     build,
     count_updates,
     has_own_step,
-    loss_first,
     named,
     replaced,
     reset_values,
@@ -58,32 +59,6 @@ class LoadedWindow:
     window: Window
     data: Batch
     rows: jax.Array
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class JaxPending:
-    """A segment that may still be running."""
-
-    losses: jax.Array | Sequence[jax.Array]
-    start: int
-    stop: int
-    metrics: Mapping[str, jax.Array]
-    rate: jax.Array | None
-    finite: jax.Array | None = None
-
-    def wait(self) -> SegmentResult:
-        """See `Pending.wait`."""
-        losses, metrics, rate, finite = jax.device_get(
-            (self.losses, self.metrics, self.rate, self.finite)
-        )
-        if isinstance(losses, np.ndarray):
-            losses = losses[self.start : self.stop]
-        return SegmentResult(
-            losses=tuple(float(loss) for loss in losses),
-            metrics={name: float(metrics[name]) for name in loss_first(metrics)},
-            learning_rate=None if rate is None else float(rate),
-            weights_finite=finite is None or bool(finite),
-        )
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -150,6 +125,7 @@ class JaxEngine:
             self._validation = None if validation is None else _to_device(validation)
         self._compiler = _Compiler()
         self._fresh_metrics = reset_values(model)
+        self._groups = groups_of(model)
         self._platform = jax.default_backend()
         self._told = segments
         self._chosen: tuple[Execution, str] | None = None
@@ -245,30 +221,46 @@ class JaxEngine:
         return LoadedWindow(window=window, data=data, rows=jax.device_put(window.rows))
 
     def run(
-        self, values: Values, loaded: LoadedWindow, start: int, stop: int
+        self,
+        values: Values,
+        loaded: LoadedWindow,
+        start: int,
+        stop: int,
+        *,
+        measured: Sequence[int] = (),
     ) -> tuple[Values, JaxPending]:
-        """See `Engine.run`."""
+        """See `Engine.run`.
+
+        A measured iteration is a call of its own, of the same program, so that the weights
+        before and after it are at hand; nothing waits for it.
+        """
         key, lower = self._training_program(values, _specification(loaded))
         self._compiler.compile({key: lower})
         program = self._compiler.programs[key]
-        if self._scans:
-            values, losses, metrics, rate, finite = program(
-                values, loaded.data, loaded.rows, np.int32(start), np.int32(stop)
-            )
-            return values, JaxPending(
-                losses=losses, start=start, stop=stop, metrics=metrics, rate=rate, finite=finite
-            )
-        # The program takes over the memory of the values it is given; the model still
-        # holds these, so the first iteration is given a copy.
-        values = jax.device_put(values, may_alias=False)
-        each = []
-        for place in range(start, stop):
+        if not self._scans:
+            # The program takes over the memory of the values it is given; the model still
+            # holds these, so the first iteration is given a copy.
+            values = jax.device_put(values, may_alias=False)
+        losses: list[tuple[jax.Array, int, int] | jax.Array] = []
+        sizes = {}
+        for begin, end in calls_of(start, stop, measured, single=not self._scans):
+            before = values.trainable
+            if begin in measured and not self._scans:
+                before = jax.device_put(before, may_alias=False)
+            places = (np.int32(begin), np.int32(end)) if self._scans else (np.int32(begin),)
             values, loss, metrics, rate, finite = program(
-                values, loaded.data, loaded.rows, np.int32(place)
+                values, loaded.data, loaded.rows, *places
             )
-            each.append(loss)
+            losses.append((loss, begin, end) if self._scans else loss)
+            if begin in measured:
+                sizes[begin] = self._update_sizes(before, values.trainable)
         return values, JaxPending(
-            losses=each, start=0, stop=len(each), metrics=metrics, rate=rate, finite=finite
+            losses=losses,
+            metrics=metrics,
+            rate=rate,
+            finite=finite,
+            update_sizes=sizes,
+            layers=list(self._groups),
         )
 
     def evaluate(
@@ -291,7 +283,7 @@ class JaxEngine:
                 np.int32(first),
                 np.int32(end),
             )
-        pending = JaxPending(losses=(), start=0, stop=0, metrics=logs, rate=None)
+        pending = JaxPending(metrics=logs)
         return values._replace(metrics=metrics), pending
 
     def learning_rate(self) -> float:
@@ -305,6 +297,20 @@ class JaxEngine:
     def updates(self) -> Mapping[str, int]:
         """See `Engine.updates`."""
         return count_updates(self._model)
+
+    def _update_sizes(
+        self, before: Sequence[jax.Array], after: Sequence[jax.Array]
+    ) -> jax.Array:
+        """How far an update moved each layer; see `updates.update_sizes`."""
+        key = ("update sizes",)
+
+        def lower() -> Any:
+            sizes = partial(update_sizes, list(self._groups.values()))
+            return jax.jit(sizes).lower(_structs(before), _structs(after))
+
+        self._compiler.compile({key: lower})
+        found: jax.Array = self._compiler.programs[key](before, after)
+        return found
 
     @property
     def _scans(self) -> bool:

@@ -188,9 +188,16 @@ class KerasEngine(ABC):
         return LoadedWindow(window=window, data=data, rows=self._tensor(window.rows))
 
     def run(
-        self, values: Values, loaded: LoadedWindow, start: int, stop: int
+        self,
+        values: Values,
+        loaded: LoadedWindow,
+        start: int,
+        stop: int,
+        *,
+        measured: Sequence[int] = (),
     ) -> tuple[Values, KerasPending]:
-        """See `Engine.run`."""
+        """See `Engine.run`; updates are not measured."""
+        del measured
         groups = self._groups()
         self._write(groups, values)
         self._held = None

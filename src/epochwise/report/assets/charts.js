@@ -30,20 +30,23 @@ globalThis.epochwise = (() => {
   const STYLES = {
     faint: { width: 1, points: { show: false } },
     line: { width: 2, points: { show: false } },
+    marked: { width: 1.5, points: { show: true, size: 4 } },
     steps: { width: 2, dash: [5, 3], points: { show: false } },
+    flat: { width: 2, points: { show: false } },
     points: { width: 1.25, points: { show: true, size: 7 } },
   };
 
   function seriesOptions(series) {
     const style = STYLES[series.style];
     const stroke = () => colour(series.colour);
-    const alone = series.y.length < 3 && series.style !== "steps";
+    const flat = series.style === "steps" || series.style === "flat";
+    const alone = series.y.length < 3 && !flat;
     return {
       ...style,
       dash: series.dashed ? [8, 4] : style.dash,
       stroke,
       spanGaps: false,
-      paths: series.style === "steps" ? flatPaths : undefined,
+      paths: flat ? flatPaths : undefined,
       points: { ...style.points, show: style.points.show || alone, stroke, fill: stroke },
     };
   }

@@ -1,0 +1,74 @@
+"""A segment under way on the device: the calls it is made of, and what they will tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import jax
+
+from epochwise.engines.base import SegmentResult
+from epochwise.engines.values import loss_first
+
+
+def calls_of(
+    start: int, stop: int, measured: Sequence[int], *, single: bool
+) -> Iterator[tuple[int, int]]:
+    """Yield the calls that a segment is made of, each from a place to the one after its last.
+
+    Args:
+        start: the first iteration of the segment.
+        stop: the one after its last.
+        measured: iterations in it that need a call of their own.
+        single: whether all of them do.
+
+    Example:
+        >>> list(calls_of(3, 9, [5], single=False))
+        [(3, 5), (5, 6), (6, 9)]
+    """
+    cuts = {start, *measured, *(place + 1 for place in measured)}
+    places = range(start, stop) if single else sorted(cuts - {stop})
+    yield from zip(places, [*places[1:], stop], strict=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JaxPending:
+    """A segment that may still be running.
+
+    Args:
+        losses: in order, arrays that hold the losses of some iterations from `start` to
+            `stop - 1`, or the loss of one.
+        metrics: as of the last iteration.
+        rate: of the last update.
+        finite: whether the weights are finite after it.
+        update_sizes: by place in the window, one number for each of the `layers`.
+        layers: their names.
+    """
+
+    losses: Sequence[tuple[jax.Array, int, int] | jax.Array] = ()
+    metrics: Mapping[str, jax.Array]
+    rate: jax.Array | None = None
+    finite: jax.Array | None = None
+    update_sizes: Mapping[int, jax.Array] = field(default_factory=dict)
+    layers: Sequence[str] = ()
+
+    def wait(self) -> SegmentResult:
+        """See `Pending.wait`."""
+        parts, metrics, rate, finite, sizes = jax.device_get(
+            (self.losses, self.metrics, self.rate, self.finite, self.update_sizes)
+        )
+        losses = [
+            float(loss)
+            for part in parts
+            for loss in (part[0][part[1] : part[2]] if isinstance(part, tuple) else (part,))
+        ]
+        return SegmentResult(
+            losses=tuple(losses),
+            metrics={name: float(metrics[name]) for name in loss_first(metrics)},
+            learning_rate=None if rate is None else float(rate),
+            weights_finite=finite is None or bool(finite),
+            update_sizes={
+                place: dict(zip(self.layers, map(float, found), strict=True))
+                for place, found in sizes.items()
+            },
+        )
