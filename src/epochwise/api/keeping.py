@@ -12,6 +12,7 @@ from epochwise import models
 from epochwise.api.job import Job
 from epochwise.checkpoint import Checkpoints, Keeper, circumstances
 from epochwise.errors import ModelError
+from epochwise.events import Listener
 from epochwise.record import (
     Header,
     Recorder,
@@ -22,6 +23,8 @@ from epochwise.record import (
     machine,
     versions,
 )
+from epochwise.record.tensorboard import FOLDER as TENSORBOARD
+from epochwise.record.tensorboard import EventFiles
 
 MODEL_FILE = "model.json"
 """How the model of a run on a caller's own data is built."""
@@ -34,10 +37,12 @@ class Kept:
     Args:
         recorder: writes its record.
         keeper: takes its checkpoints.
+        beside: listeners that write files of their own into its folder.
     """
 
     recorder: Recorder
     keeper: Keeper
+    beside: tuple[Listener, ...] = ()
 
     def close(
         self,
@@ -67,6 +72,7 @@ def keeping(
     job: Job,
     *,
     lengths: Mapping[str, int] | None = None,
+    tensorboard: bool = False,
 ) -> Iterator[Kept]:
     """Keep a run in its folder while the context lasts.
 
@@ -76,6 +82,8 @@ def keeping(
         job: what is trained.
         lengths: of a run that goes on: how much of each file of the record belongs to
             what is done [bytes].
+        tensorboard: whether event files are written too; a run that goes on writes them
+            if it has some.
 
     Raises:
         RunError: the folder cannot be written.
@@ -87,7 +95,9 @@ def keeping(
             fits=facts(job, header),
             lengths=recorder.lengths,
         )
-        yield Kept(recorder=recorder, keeper=keeper)
+        wanted = tensorboard or folder.names(TENSORBOARD)
+        beside = (EventFiles(folder),) if wanted else ()
+        yield Kept(recorder=recorder, keeper=keeper, beside=beside)
 
 
 def header_of(

@@ -54,7 +54,7 @@ def carry_out(
     )
     if looks_at_iterations:
         course = replace(course, cuts=(*course.cuts, 1))
-    recorders = () if kept is None else (kept.recorder,)
+    recorders = () if kept is None else (kept.recorder, *kept.beside)
     everybody: tuple[Listener, ...] = (tally, *recorders, *listeners)
     with signals() as heard:
         events = loop.train(

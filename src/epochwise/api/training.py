@@ -157,6 +157,7 @@ def train(
     progress: Progress,
     arguments: Sequence[str] | None = None,
     question: Question | None = None,
+    tensorboard: bool = False,
 ) -> Run:
     """Train a network on a data source and keep the run in a folder.
 
@@ -170,6 +171,7 @@ def train(
         arguments: the command line, for the record.
         question: what to choose the batch size by, first; `None` to train with the
             settings as they are.
+        tensorboard: whether TensorBoard's event files are written into the folder too.
 
     Returns:
         The run; `stop.rule` is `interrupt` after Ctrl-C, `terminated` after SIGTERM.
@@ -191,7 +193,7 @@ def train(
     else:
         named = run_name(header.began, prepared.dataset.name, prepared.model_name)
         folder = RunFolder.create_named(RUNS_FOLDER, named)
-    with locked(folder), keeping(folder, header, prepared.job) as kept:
+    with locked(folder), keeping(folder, header, prepared.job, tensorboard=tensorboard) as kept:
         if advice is not None:
             keep_advice(folder, advice)
         return trained(prepared, kept, Tally(), progress, clock)

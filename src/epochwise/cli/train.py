@@ -138,6 +138,9 @@ def train(
             show_default="a new one in runs/",
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files for TensorBoard too.")
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="End with one JSON object on stdout.")
     ] = False,
@@ -192,6 +195,7 @@ def train(
             run_dir=run_dir,
             progress=shown,
             arguments=sys.argv[1:],
+            tensorboard=tensorboard,
         )
         shown.finish(run)
     finally:
