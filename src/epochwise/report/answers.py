@@ -113,8 +113,21 @@ def _stop(story: Story, ledger: Ledger | None, facts: Facts) -> list[str]:
     return found
 
 
+def _advised(facts: Facts) -> list[str]:
+    """What was measured, and whether the run went by it."""
+    found = ["batch.advised"]
+    if "advice.noise" in facts:
+        found.append("batch.noise")
+    if "plan.batch_size" in facts:
+        same = facts["plan.batch_size"] == facts["advice.batch_size"]
+        found.append("batch.followed" if same else "batch.not_followed")
+    return found
+
+
 def _batch(facts: Facts) -> list[str]:
     found = ["batch.unmeasured"]
+    if "advice.batch_size" in facts:
+        found = _advised(facts)
     if {"batch.scatter", "last.train_loss", "plan.batch_size"} <= facts.keys():
         found.append("batch.scatter")
     if "speed.samples_per_second" in facts:

@@ -97,7 +97,10 @@ def same_name(name: str) -> dict[str, str]:
 
 def script_words() -> dict[str, dict[str, str]]:
     """Return the few words that the page's script writes itself, in every language."""
-    keys = {name: f"axis.{name}" for name in ("iteration", "epoch", "samples", "seconds")}
+    keys = {
+        name: f"axis.{name}"
+        for name in ("iteration", "epoch", "samples", "seconds", "batch_size")
+    }
     keys["log"] = "chart.log"
     return {
         language: {name: plain(key, language) for name, key in keys.items()}

@@ -16,6 +16,7 @@ import numpy as np
 from epochwise.choosing.worth import Entry, Ledger, accuracy_of
 from epochwise.curve import proportion_error
 from epochwise.plan import Plan
+from epochwise.report.evidence import evidence_facts
 from epochwise.report.ledger import best_accuracy, first_gain
 from epochwise.report.phrases import Fact
 from epochwise.report.story import Pass, Story
@@ -36,7 +37,7 @@ def facts_of(story: Story, ledger: Ledger | None) -> dict[str, Fact]:
         facts |= _plan_facts(story.run.plan)
     if ledger is not None:
         facts |= _ledger_facts(story, ledger)
-    return facts
+    return facts | evidence_facts(story.evidence)
 
 
 def smoothing_window(story: Story) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 from epochwise.report.budget import Budget, budget_of
 from epochwise.report.charts import Chart, charts_of, script_words
 from epochwise.report.comparing import comparing_charts, comparing_section, swatch
+from epochwise.report.evidence_section import evidence_chart
 from epochwise.report.facts import facts_of
 from epochwise.report.ledger import worth_of
 from epochwise.report.markup import Child, Html, data_block, element, joined
@@ -125,6 +126,8 @@ def _part(story: Story, budget: Budget) -> _Part:
     ledger = worth_of(story.run)
     facts = facts_of(story, ledger)
     charts = charts_of(story, ledger, facts, budget)
+    if story.evidence is not None:
+        charts.append(evidence_chart(story.evidence))
     return _Part(
         name=story.name,
         facts=facts,

@@ -106,8 +106,8 @@ def fact_text(value: Fact, style: str | None = None) -> str:
 
     Args:
         value: the fact.
-        style: `percent`, `seconds`, `signed`, `times` (one decimal), or `None` for what
-            its type suggests.
+        style: `percent`, `seconds`, `signed`, `times` (one decimal), `bytes`, or `None` for
+            what its type suggests.
 
     Example:
         >>> fact_text(60_000), fact_text(0.97531), fact_text(0.25, "percent")
@@ -120,13 +120,29 @@ def fact_text(value: Fact, style: str | None = None) -> str:
     if style == "times":
         return f"{float(value):.1f}"
     if style == "seconds":
-        return seconds_text(float(value))
+        return _seconds_text(float(value))
+    if style == "bytes":
+        return _bytes_text(float(value))
     sign = "+" if style == "signed" and value >= 0 else ""
     if isinstance(value, Fraction):
         return str(value)
     if isinstance(value, int):
         return f"{sign}{value:,}"
     return sign + number_text(value)
+
+
+def _seconds_text(seconds: float) -> str:
+    """A duration, in milliseconds where it is short."""
+    return f"{1000 * seconds:.3g} ms" if 0 < seconds < 0.1 else seconds_text(seconds)
+
+
+def _bytes_text(size: float) -> str:
+    """A size in the largest unit that it fills."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
 
 
 def _percent(share: float) -> str:

@@ -12,6 +12,7 @@ from epochwise.report.answers import answers
 from epochwise.report.blocks import figure, known, paragraph, row, section, table
 from epochwise.report.budget import Budget
 from epochwise.report.charts import Chart, drawn_layers, other_metrics
+from epochwise.report.evidence_section import evidence_section
 from epochwise.report.ledger_table import ledger_section
 from epochwise.report.markup import Child, Html, element, joined
 from epochwise.report.phrases import Facts, number, phrase
@@ -44,6 +45,8 @@ def run_sections(
     yield ledger_section(story, ledger, facts, budget.ledger_lines)
     yield _updates(story)
     yield _rate(story, facts)
+    if story.evidence is not None:
+        yield evidence_section(story.evidence, facts)
     yield _time(story, facts)
     yield _about(story, facts)
 
@@ -58,6 +61,8 @@ def run_title(story: Story, facts: Facts) -> Html:
     what = "run.what" if "run.parameters" in facts else "run.what_unknown"
     stop = story.run.stop
     state = "unfinished"
+    if story.run.engine is None and story.evidence is not None:
+        state = "advice"
     if stop is not None:
         state = {"plan": "finished", "interrupt": "interrupted"}.get(stop.rule, "stopped")
     return element(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from epochwise.events import EpochDone, Evaluated, Event, IterationsDone, RunBegun
 from epochwise.record import Header, Run, read_run, read_series
+from epochwise.report.evidence import Evidence, read_evidence
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -77,6 +78,7 @@ class Story:
         stretches: learning rate and speed.
         update_sizes: by layer, in the order of the network: of which iterations the update
             was measured, and how large it was relative to the weights.
+        evidence: what was measured about the batch size before; `None` for nothing.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Story:
     passes: Sequence[Pass]
     stretches: Stretches
     update_sizes: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
+    evidence: Evidence | None = None
 
     def samples_done_after(self, iterations_done: Counts) -> Counts:
         """Return the samples trained on after so many iterations [samples].
@@ -133,6 +136,7 @@ def read_story(folder: Path) -> Story:
         passes=tuple(notes.passes),
         stretches=notes.stretches(),
         update_sizes=notes.update_sizes,
+        evidence=read_evidence(folder),
     )
 
 

@@ -158,6 +158,7 @@ globalThis.epochwise = (() => {
     ctx.save();
     ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
     ctx.textBaseline = "top";
+    ctx.textAlign = "left";
     marks.forEach((mark, i) => {
       if (!inView(u, mark)) return;
       const x = u.valToPos(mark.x, "x", true);
@@ -183,7 +184,8 @@ globalThis.epochwise = (() => {
     ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
     ctx.textAlign = "right";
     ctx.textBaseline = "top";
-    ctx.fillText(word(axis), bbox.left - gap, bbox.top + bbox.height + gap);
+    const width = ctx.measureText(word(axis)).width;
+    ctx.fillText(word(axis), Math.max(bbox.left - gap, width), bbox.top + bbox.height + gap);
     ctx.textBaseline = "bottom";
     if (perEpoch) ctx.fillText(word("epoch"), bbox.left - gap, bbox.top - gap);
     ctx.restore();
@@ -198,7 +200,7 @@ globalThis.epochwise = (() => {
       this.plot = figure.querySelector(".plot");
       this.hidden = new Set();
       this.log = spec.scale === "log";
-      this.axis = "iteration";
+      this.axis = spec.axis ?? "iteration";
       this.legend = element("ul", { class: "legend" });
       this.readout = element("p", { class: "readout", "aria-live": "off" });
       this.plot.before(this.legend);
@@ -223,7 +225,7 @@ globalThis.epochwise = (() => {
       const log = this.log;
       const axis = { stroke: () => colour("soft"), grid: { stroke: () => colour("line"), width: 1 }, ticks: { show: false } };
       const axes = [
-        { ...axis, grid: { show: false }, values: (u, splits) => splits.map(numberText), space: 80, size: 30 },
+        { ...axis, grid: { show: false }, values: (u, splits) => splits.map(numberText), space: 80, size: 30, ...this.ticks() },
         { ...axis, values: (u, splits) => splits.map((v) => (v === null ? "" : numberText(v))), size: 62 },
       ];
       if (perEpoch) {
@@ -240,7 +242,7 @@ globalThis.epochwise = (() => {
           legend: { show: false },
           cursor: { y: false, points: { size: 8 }, dataIdx: nearest, drag: { x: true, y: false } },
           scales: {
-            x: { time: false, range: (u, min, max) => this.span(min, max) },
+            x: { time: false, ...(this.axis === "batch_size" ? { distr: 3, log: 2 } : {}), range: (u, min, max) => this.span(min, max) },
             y: { distr: log ? 3 : 1, range: log ? undefined : (u, min, max) => this.range(min, max) },
           },
           axes,
@@ -292,12 +294,20 @@ globalThis.epochwise = (() => {
 
     against(axis) { this.axis = axis; this.build(); }
 
+    // Batch sizes are their own ticks; all other axes have round numbers.
+    ticks() {
+      if (this.axis !== "batch_size") return {};
+      const sizes = new Set(this.spec.series.flatMap((one) => this.places(one)));
+      return { splits: () => [...sizes].sort((a, b) => a - b), filter: (u, splits) => splits };
+    }
+
     // All charts of a run cover the same iterations, unless one is zoomed.
     span(min, max) {
       const ends = this.spec.series.flatMap((one) => {
         const x = this.places(one);
         return x.length ? [x[0], x.at(-1)] : [];
       });
+      if (this.axis === "batch_size") return ends.length ? [Math.min(...ends) / 1.5, Math.max(...ends) * 1.5] : [1, 2];
       const whole = min === null || (min <= Math.min(...ends) && max >= Math.max(...ends));
       return whole ? this.whole(Math.max(0, ...ends)) : [min, max];
     }
