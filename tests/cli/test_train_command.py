@@ -84,6 +84,7 @@ def test_the_defaults_are_digits_mlp_64_5_and_the_optimizers_own(asked: dict[str
         "settings": Settings(batch_size=64, epochs=Fraction(5)),
         "validation_split": None,
         "run_dir": None,
+        "tensorboard": False,
     }
 
 
