@@ -233,7 +233,7 @@ def test_ctrl_c_before_training_ends_with_130(
         ("--seed -1", "use --seed 0"),
         ("--run-dir full", "--run-dir full-2"),
         ("--run-dir full/note.txt", "is a file"),
-        ("--epochs two", "valid integer"),
+        ("--epochs two", "no whole number"),
         ("--patience 0", "is no duration"),
         ("--patience 3 --evaluate-every 500it", "use --patience 3ep"),
         ("--patience 30s", "use --patience 3ep or --patience 2000it"),
