@@ -167,7 +167,9 @@ def train(asked: Training) -> dict[str, Any]:
         listeners.append(Signaller(asked.stop_at, asked.signal_number))
     callbacks = []
     if asked.callback_every_iteration:
-        callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: None))
+        callbacks.append(
+            keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+        )
     validation = (x[:40], y[:40]) if asked.poison is None else None
     model = network(asked.poison)
     try:
