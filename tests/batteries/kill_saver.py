@@ -18,6 +18,7 @@ import struct
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from epochwise.record.disk import Disk, telling
 from epochwise.record.storage import NewFolder
 from faulty import FaultyDisk, kills
 from saved import assert_same, state_at
+
+KILLS_PER_RUN = 50
 
 SAVED = struct.Struct("<Q")
 """What a process says to the one that kills it: the iteration of a saved checkpoint."""
@@ -125,6 +128,8 @@ def run_and_kill(work: Callable[[int], None], seconds: float | None) -> Ended:
             os.close(hears)
             work(says)
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     os.close(says)
@@ -149,32 +154,38 @@ def check(path: Path, saved: int) -> None:
     power_loss.check(Disk(), path, [*marks, ("mark", "saved", saved)] if saved else marks)
 
 
-def at_random(path: Path, kills: int, seed: int = 0) -> tuple[int, int, int]:
-    """Kill processes that save in one run's folder at random times.
+def at_random(root: Path, kills: int, seed: int = 0) -> tuple[int, int, int]:
+    """Kill processes that save at random times, one after the other on the same run.
 
     Args:
-        path: the run's folder, not there yet.
-        kills: how many.
+        root: a folder that is not there yet.
+        kills: how many; after some a new run is begun.
         seed: of the times.
 
     Returns:
-        How many were killed, how many of them in the middle of a save, and the
-        iterations that were saved in the end.
+        How many were killed, how many of them in the middle of a save, and how many
+        iterations were saved together.
     """
-    begin(path, Disk())
+    root.mkdir()
     rng = random.Random(seed)
-    began = time.perf_counter()
-    run_and_kill(partial(go_on, path, Disk(), 5, False), None)
-    at_most = (time.perf_counter() - began) * 0.8
-    saved, killed, within = 5, 0, 0
-    while killed < kills:
-        endless = partial(go_on, path, Disk(), 1_000_000, False)
-        ended = run_and_kill(endless, rng.uniform(0, at_most))
-        saved = max(saved, ended.saved)
-        killed += ended.killed
-        within += any(p.name.endswith(".part") for p in (path / "checkpoints").iterdir())
-        check(path, saved)
-    return killed, within, saved
+    killed = within = reached = 0
+    for first in range(0, kills, KILLS_PER_RUN):
+        path, saved = root / str(first), 5
+        begin(path, Disk())
+        began = time.perf_counter()
+        run_and_kill(partial(go_on, path, Disk(), saved, False), None)
+        at_most = (time.perf_counter() - began) * 0.8
+        for _ in range(first, min(first + KILLS_PER_RUN, kills)):
+            endless = partial(go_on, path, Disk(), 1_000_000, False)
+            ended = run_and_kill(endless, rng.uniform(0, at_most))
+            assert ended.killed
+            saved = max(saved, ended.saved)
+            killed += 1
+            within += any(p.name.endswith(".part") for p in (path / "checkpoints").iterdir())
+            check(path, saved)
+        reached += saved
+        shutil.rmtree(path)
+    return killed, within, reached
 
 
 def at_every_operation(root: Path) -> tuple[int, int]:
@@ -232,7 +243,7 @@ def main() -> None:
         print(f"{killed} processes killed, 0 losses")
         killed, within, saved = at_random(Path(name) / "random", asked.kills, asked.seed)
         print(f"SIGKILL at random times: {killed} processes killed, 0 losses", end="")
-        print(f" ({within} within a save; iteration {saved} reached)")
+        print(f" ({within} within a save, {saved} checkpoints saved)")
 
 
 if __name__ == "__main__":
