@@ -11,7 +11,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -78,9 +78,10 @@ class Disk:
     def sync(self, file: int) -> None:
         """Have what an open file holds survive the loss of power."""
         if sys.platform == "darwin":  # fsync leaves it in the drive's own cache there
-            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
-        else:
-            os.fsync(file)
+            with suppress(OSError):  # not every file system can do more
+                fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+                return
+        os.fsync(file)
 
     def close(self, file: int) -> None:
         """Close an open file."""

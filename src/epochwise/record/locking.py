@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -44,8 +45,8 @@ class Holder:
     @property
     def is_gone(self) -> bool:
         """Whether it ran on this machine and does not any more."""
-        if self.host != socket.gethostname():
-            return False
+        if self.host != socket.gethostname() or sys.platform == "win32":
+            return False  # not to be known, or not to be asked without ending it
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
