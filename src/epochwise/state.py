@@ -23,7 +23,9 @@ class TrainingState:
             metrics so far and random counters, and the best weights. Nobody changes
             them while the state is in use.
         memories: what the rules remember, by name: strings, numbers (NaN and infinity
-            among them), true, false, `None`, and lists and mappings of these.
+            among them), true, false, `None`, and lists and mappings of these. `best`
+            tells by its `iterations_done` where the best weights are, and is `None` where
+            nobody counts.
     """
 
     position: Position

@@ -75,7 +75,7 @@ class Training:
                 state_at(iteration, scale=40),
                 fits={"seed": 1},
                 record_lengths={name: self.folder.length(name) for name in (EVENTS, LOSSES)},
-                best=state_at(1).position,
+                best=1,
             )
 
 

@@ -93,7 +93,7 @@ def go_on(path: Path, disk: Disk, saves: int, waits: bool, says: int) -> None:
                     state,
                     fits={"seed": 1},
                     record_lengths={name: folder.length(name) for name in lengths},
-                    best=state_at(2).position,
+                    best=2,
                 )
                 if waits:
                     saver.close()

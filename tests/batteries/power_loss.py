@@ -64,7 +64,7 @@ def save(
         state_at(iteration, scale=40),
         fits={"seed": 1},
         record_lengths={name: folder.length(name) for name in (EVENTS, LOSSES)},
-        best=state_at(2).position,
+        best=2,
     )
     if disk is not None:
         disk.mark("saved", iteration)

@@ -24,12 +24,7 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
 def save(checkpoints: Checkpoints, *places: int, best: int | None = None) -> None:
     """Save a state at each of the places."""
     for place in places:
-        checkpoints.save(
-            state_at(place),
-            fits={},
-            record_lengths={},
-            best=None if best is None else state_at(best).position,
-        )
+        checkpoints.save(state_at(place), fits={}, record_lengths={}, best=best)
 
 
 def test_a_state_is_loaded_as_it_was_saved(checkpoints: Checkpoints) -> None:

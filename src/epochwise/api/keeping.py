@@ -10,7 +10,7 @@ from typing import Any
 
 from epochwise import models
 from epochwise.api.job import Job
-from epochwise.checkpoint import Checkpoints, Keeper, circumstances
+from epochwise.checkpoint import Checkpoint, Checkpoints, Keeper, circumstances
 from epochwise.errors import ModelError
 from epochwise.events import Listener
 from epochwise.record import (
@@ -73,6 +73,7 @@ def keeping(
     *,
     lengths: Mapping[str, int] | None = None,
     tensorboard: bool = False,
+    resumed: Checkpoint | None = None,
 ) -> Iterator[Kept]:
     """Keep a run in its folder while the context lasts.
 
@@ -84,6 +85,7 @@ def keeping(
             what is done [bytes].
         tensorboard: whether event files are written too; a run that goes on writes them
             if it has some.
+        resumed: the checkpoint that it goes on from.
 
     Raises:
         RunError: the folder cannot be written.
@@ -94,6 +96,7 @@ def keeping(
             every=job.settings.checkpoint_every,
             fits=facts(job, header),
             lengths=recorder.lengths,
+            resumed=resumed,
         )
         wanted = tensorboard or folder.names(TENSORBOARD)
         beside = (EventFiles(folder),) if wanted else ()

@@ -172,7 +172,8 @@ def go_on(
             header = replace(header, settings=settings.to_json())
             if state is not None:
                 state = replace(state, memories=dict(state.memories) | {"reason": None})
-        with keeping(folder, header, job, lengths=lengths) as kept:
+        resumed = None if found is None else found[0]
+        with keeping(folder, header, job, lengths=lengths, resumed=resumed) as kept:
             tally = read_tally(folder.path)
             if prepared is not None:
                 run = trained(prepared, kept, tally, shown, clock, state)

@@ -109,7 +109,7 @@ class Checkpoints:
         *,
         fits: Mapping[str, Any],
         record_lengths: Mapping[str, int],
-        best: Position | None = None,
+        best: int | None = None,
     ) -> Checkpoint:
         """Save a state, complete or not at all, then remove what is not kept.
 
@@ -120,8 +120,8 @@ class Checkpoints:
             state: nobody changes its arrays meanwhile.
             fits: see `Manifest`.
             record_lengths: see `Manifest`.
-            best: the place of the best weights so far, whose checkpoint, if there is
-                one, is kept as well.
+            best: where the best weights so far are, whose checkpoint, if there is one,
+                is kept as well [iterations done].
 
         Raises:
             RunError: it could not be written; no trace of it is left, unless the disk
@@ -256,12 +256,12 @@ class Checkpoints:
             except RunError as error:
                 warnings.warn(str(error), stacklevel=4)
 
-    def _superseded(self, names: list[str], best: Position | None) -> list[str]:
+    def _superseded(self, names: list[str], best: int | None) -> list[str]:
         """Return the checkpoints that are not kept, oldest first."""
         latest = {_place(name)[0]: name for name in names}
         places = list(latest)[-self.keep_last :]
         if best is not None:
-            places.append(best.iterations_done)
+            places.append(best)
         kept = {latest[place] for place in places if place in latest}
         return [name for name in names if name not in kept]
 

@@ -27,6 +27,8 @@ class Keeper:
         every: how often; `None` for the end of the run alone.
         fits: what a training must be like to go on from one of them.
         lengths: gives how much of each file of the record there is now [bytes].
+        resumed: the one that the run goes on from, of which the record, cut back to it,
+            does not tell yet; `None` for a run that begins.
         clock: a clock that never goes back [s].
     """
 
@@ -37,6 +39,7 @@ class Keeper:
         every: Duration | None,
         fits: Mapping[str, Any],
         lengths: Callable[[], Mapping[str, int]],
+        resumed: Checkpoint | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start with nothing saved."""
@@ -46,9 +49,10 @@ class Keeper:
         self._lengths = lengths
         self._clock = clock
         self._saved_at = clock()
-        self._best: Position | None = None
         self._taken_at: Position | None = None
         self._told: list[Event] = []
+        if resumed is not None:
+            self._committed(resumed)
         self._saver = Saver(checkpoints, committed=self._committed, failed=self._failed)
 
     def through(self, events: Iterator[Event]) -> Iterator[Event]:
@@ -63,8 +67,6 @@ class Keeper:
                     yield from self._news()
                 yield event
                 if isinstance(event, Boundary):
-                    if event.is_best:
-                        self._best = event.position
                     due = self._is_due(event)
                     if due:
                         self._saver.close()
@@ -99,8 +101,13 @@ class Keeper:
         except EpochwiseError as error:
             self._failed(error)
             return
+        state = event.snapshot()
+        best = state.memories["best"]
         self._saver.save(
-            event.snapshot(), fits=self._fits, record_lengths=lengths, best=self._best
+            state,
+            fits=self._fits,
+            record_lengths=lengths,
+            best=None if best is None else best["iterations_done"],
         )
 
     def _committed(self, checkpoint: Checkpoint) -> None:

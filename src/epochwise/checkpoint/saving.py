@@ -12,7 +12,6 @@ from typing import Any
 
 from epochwise.checkpoint.checkpoints import Checkpoint, Checkpoints
 from epochwise.errors import EpochwiseError
-from epochwise.position import Position
 from epochwise.state import TrainingState
 
 
@@ -68,7 +67,7 @@ class Saver:
         *,
         fits: Mapping[str, Any],
         record_lengths: Mapping[str, int],
-        best: Position | None = None,
+        best: int | None = None,
     ) -> None:
         """Begin to save a state, once the one before it is saved.
 
