@@ -125,9 +125,22 @@ class FitReport:
         due = call.updates_after(self.iterations)
         if len(self.updates) == 1 and set(self.updates.values()) != {due}:
             [(name, made)] = self.updates.items()
-            yield f"{name} counted {made:,} weight updates, {due:,} were due"
+            why = self._counted_without_data(made - due)
+            yield f"{name} counted {made:,} weight updates, {due:,} were due{why}"
         if not ended and self.planned.samples not in (None, self.samples):
             yield f"{self.samples:,} samples were seen, {self.planned.samples:,} were planned"
+
+    def _counted_without_data(self, excess: int) -> str:
+        """Say why TensorFlow counts updates that were not made, where it does.
+
+        A pass over data of unknown length ends with a call that finds no batch, and its
+        program raises the optimizer's count before it notices.
+        """
+        engine, unknown = self.run.engine, self.planned.call.iterations_per_epoch is None
+        on_tensorflow = engine is not None and engine.backend.startswith("tensorflow")
+        if unknown and on_tensorflow and excess == len(self.iterations_by_epoch):
+            return "; TensorFlow counts one more at the end of a pass of unknown length"
+        return ""
 
 
 class EpochCounter(FitHooks):
