@@ -7,7 +7,9 @@ this process, one by one; another backend's all in one process of its own.
 from __future__ import annotations
 
 import functools
+import html
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ import numpy as np
 import pytest
 
 import epochwise
-from counted_fits import FITS, counted
+from counted_fits import FITS, Numbers, counted
 from epochwise.errors import PlanError
 from epochwise.record import read_run
+from epochwise.report.page import page
+from epochwise.report.story import read_story
 from programs import ROOT, run_program
 
 BACKENDS = ("jax", "tensorflow", "torch")
@@ -286,6 +290,27 @@ def test_a_data_loader_of_torch() -> None:
     assert found == [[[3, 3], [10, 10], "keep", True], [[2, 2], [8, 8], "drop", True]]
 
 
+def test_the_page_of_a_fit_of_unknown_length(tmp_path: Path) -> None:
+    """Without a plan and without losses of single iterations its sums are still exact."""
+    counter = epochwise.EpochCounter(run_dir=tmp_path / "run", verbose=0)
+    model = small_model()
+    model.compile(keras.optimizers.SGD(0.01, gradient_accumulation_steps=4), "mse")
+    model.fit(Numbers(), epochs=3, callbacks=[counter], verbose=0)
+
+    story = read_story(tmp_path / "run")
+    told = text_of(page([story]))
+
+    assert story.run.plan is None
+    assert story.run.losses.size == 0
+    assert story.samples_done_after(np.array([0, 5, 10, 15])).tolist() == [0, 20, 40, 60]
+    assert "in 15 iterations the optimizer counted 3 updates" in told
+
+
+def text_of(markup: str) -> str:
+    """Return what a page says, without its markup."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", markup)).split())
+
+
 def small_model() -> Any:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -295,7 +320,8 @@ def small_model() -> Any:
 def test_the_record_is_in_runs_and_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a folder the record is a new one in `runs/`; `runs show` prints it."""
+    """Without a folder the record is a new one in `runs/`; `runs show` and `report` read it."""
+    from epochwise.cli.report import app as report
     from epochwise.cli.runs import app
 
     monkeypatch.chdir(tmp_path)
@@ -307,11 +333,14 @@ def test_the_record_is_in_runs_and_is_shown(
     stored = read_run(folder)
     app(["show", folder.name], standalone_mode=False)
     shown = capsys.readouterr().out
+    report([str(folder)], standalone_mode=False)
+    told = text_of((folder / "report.html").read_text(encoding="utf-8"))
 
     assert stored.header.plan == counter.report.planned.plan
     assert stored.run.position.iterations_done == 6
-    assert stored.run.updates == {"sgd": 6}
+    assert list(stored.run.updates.values()) == [6]
     assert f"run runs/{folder.name}" in shown
+    assert "6 iterations, and the optimizer itself counted 6 updates" in told
     assert "6 iterations = 6 weight updates, 20 samples seen" in shown
     assert json.loads((folder / "run.json").read_text())["data"]["name"] == "arrays"
 

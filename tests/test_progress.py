@@ -315,8 +315,8 @@ def test_updates_that_were_skipped_are_told() -> None:
     [first, *_] = sum_of({"adam": 7})
 
     assert first == (
-        "9 iterations, 7 weight updates (2 skipped by the optimizer, as with gradients that "
-        "are not finite), 30 samples seen"
+        "9 iterations, 7 weight updates (2 made none: gradients that are not finite, or "
+        "gathered for a later one), 30 samples seen"
     )
     assert sum_of({"a": 9, "b": 8})[0].startswith(
         "9 iterations, weight updates by optimizer: a 9, b 8"

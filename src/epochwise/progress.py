@@ -361,7 +361,7 @@ def _skipped_text(skipped: int) -> str:
     """Say how many updates the optimizer's own count is short of, or over."""
     if skipped < 0:
         return f"the optimizer counts {-skipped:,} more than were run"
-    return f"{skipped:,} skipped by the optimizer, as with gradients that are not finite"
+    return f"{skipped:,} made none: gradients that are not finite, or gathered for a later one"
 
 
 class _Course:

@@ -62,7 +62,11 @@ def _relate(story: Story, facts: Facts) -> list[str]:
 def _updated(facts: Facts) -> list[str]:
     if "done.updates" not in facts:
         return ["updated.so_far"]
-    return ["updated.skipped" if facts["done.skipped"] else "updated.counted"]
+    skipped = facts["done.skipped"]
+    assert isinstance(skipped, int)
+    if skipped < 0:
+        return ["updated.over"]
+    return ["updated.skipped" if skipped else "updated.counted"]
 
 
 def _several(story: Story, facts: Facts) -> list[str]:

@@ -140,7 +140,7 @@ def _loss_chart(
     numbers = np.arange(1, losses.size + 1) + story.iterations_before
     kept = thin(losses, budget.loss_points)
     smooth = trailing_mean(
-        losses, story.batch_sizes.astype(np.float64), smoothing_window(story)
+        losses, story.batch_sizes[: losses.size].astype(np.float64), smoothing_window(story)
     )
     drawn = thin(smooth, budget.line_points)
     series = [

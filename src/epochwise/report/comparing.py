@@ -125,7 +125,7 @@ def _smooth(story: Story, place: int, budget: Budget) -> list[Chart]:
     if not losses.size:
         return []
     smooth = trailing_mean(
-        losses, story.batch_sizes.astype(np.float64), smoothing_window(story)
+        losses, story.batch_sizes[: losses.size].astype(np.float64), smoothing_window(story)
     ).astype(np.float32)
     kept = thin(smooth, budget.line_points)
     done = kept + 1 + story.iterations_before

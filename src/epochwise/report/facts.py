@@ -45,7 +45,7 @@ def smoothing_window(story: Story) -> int:
 
     A twentieth of an epoch, or of the whole where that is shorter; at least 5.
     """
-    count = story.run.losses.size
+    count = story.batch_sizes.size
     per_epoch = story.run.iterations_per_epoch or count
     total = count if story.run.plan is None else story.run.plan.iterations
     return max(5, min(per_epoch, total) // 20)
@@ -110,7 +110,7 @@ def _done_facts(story: Story) -> dict[str, Fact]:
     if run.updates:
         made = min(run.updates.values())
         facts["done.updates"] = made
-        facts["done.skipped"] = story.run.losses.size - made
+        facts["done.skipped"] = story.batch_sizes.size - made
     return facts
 
 
@@ -150,7 +150,7 @@ def _speed_facts(story: Story) -> dict[str, Fact]:
         return facts
     return facts | {
         "speed.samples_per_second": round(int(story.batch_sizes.sum()) / seconds),
-        "speed.iterations_per_second": round(story.run.losses.size / seconds),
+        "speed.iterations_per_second": round(story.batch_sizes.size / seconds),
     }
 
 

@@ -73,7 +73,7 @@ class Story:
         header: what was known before it began.
         run: what was done.
         iterations_before: done before the record's first iteration [iterations].
-        batch_sizes: samples of each iteration, shape as `run.losses` [samples].
+        batch_sizes: samples of each iteration of the record, shape `(n,)` [samples].
         passes: its epochs, in order; the one under way is not among them.
         stretches: learning rate and speed.
         update_sizes: by layer, in the order of the network: of which iterations the update
@@ -132,7 +132,7 @@ def read_story(folder: Path) -> Story:
         header=stored.header,
         run=run,
         iterations_before=before,
-        batch_sizes=_batch_sizes(run, before),
+        batch_sizes=_batch_sizes(run, notes),
         passes=tuple(notes.passes),
         stretches=notes.stretches(),
         update_sizes=notes.update_sizes,
@@ -145,6 +145,7 @@ class _Notes:
     """A listener that keeps of each event what a page needs."""
 
     iterations_before: int = 0
+    samples_before: int = 0
     passes: list[Pass] = field(default_factory=list)
     update_sizes: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     _iterations: array[int] = field(default_factory=lambda: array("q"))
@@ -160,6 +161,7 @@ class _Notes:
         match event:
             case RunBegun() if not self._iterations:
                 self.iterations_before = event.position.iterations_done
+                self.samples_before = event.position.samples_done
             case IterationsDone():
                 self._now += event.seconds + event.compile_seconds
                 self._seconds_in_epoch += event.seconds
@@ -208,18 +210,28 @@ class _Notes:
         self._seconds_in_epoch = 0.0
 
 
-def _batch_sizes(run: Run, before: int) -> Counts:
-    """The samples of each iteration of the record; 1 where a damaged one has lost them."""
-    count = run.losses.size
-    plan = run.plan
+def _batch_sizes(run: Run, notes: _Notes) -> Counts:
+    """The samples of each iteration of the record, evenly spread where it has lost them.
+
+    A record without losses of single iterations has lost them too, unless a plan tells.
+    """
+    before, plan = notes.iterations_before, run.plan
+    count = run.position.iterations_done - before
     if plan is not None:
         sizes = np.full(count, min(plan.batch_size, plan.samples), np.int64)
         closing = (np.arange(count) + before + 1) % plan.iterations_per_epoch == 0
         sizes[closing] = plan.last_batch_size
         return sizes
-    sizes = np.ones(count, np.int64)
     assert run.folder is not None
     kept = read_series(run.folder, "batch_size")
-    if kept is not None:
-        sizes[: kept.size] = kept[:count]
+    if kept is not None and kept.size >= count:
+        return kept[:count].astype(np.int64)
+    noted = notes.stretches()
+    spread = np.interp(
+        np.arange(before, before + count + 1),
+        np.concatenate([[before], noted.iterations_done]),
+        np.concatenate([[notes.samples_before], noted.samples_done]),
+    )
+    sizes = np.empty(count, np.int64)
+    sizes[:] = np.diff(np.rint(spread).astype(np.int64))
     return sizes
