@@ -154,6 +154,38 @@ def test_what_never_had_a_finite_loss_cools_down_from_where_it_is() -> None:
     assert memory.marked_at == 30
 
 
+def cooled(losses: Sequence[float], end: float) -> tuple[AutoEpochs, AutoMemory]:
+    """A rule and its memory after a cooldown that ended at a loss."""
+    rule = rule_of()
+    memory, _ = turned(rule, losses)
+    assert memory.turned_at is not None
+    done = memory.turned_at + memory.cooldown_iterations
+    memory, turn = rule.update(memory, seen_after(done - 1, end + 1.0))
+    assert not turn.branches
+    assert rule.ending(memory) is None
+    memory, _ = rule.update(memory, seen_after(done, end))
+    return rule, memory
+
+
+@pytest.mark.parametrize(
+    ("end", "goes_back"), [(0.8, False), (1.0, False), (1.1, True), (math.nan, True)]
+)
+def test_the_better_end_is_kept(end: float, goes_back: bool) -> None:
+    """The cooldown's, unless it is worse than the marked weights beyond the noise."""
+    rule, memory = cooled(TURNING, end)
+
+    ending = rule.ending(memory)
+
+    assert ending is not None
+    assert ending.goes_back is goes_back
+    if goes_back:
+        assert ending.evaluation.iterations_done == memory.marked_at == 80
+        assert ending.evaluation.value == 1.0
+    else:
+        assert ending.evaluation.iterations_done == memory.ended_at == 126
+        assert ending.evaluation.value == end
+
+
 @given(
     warmup=st.integers(0, 120),
     marked=st.integers(1, 3000),
@@ -234,6 +266,7 @@ def test_a_steady_pacing_does_nothing() -> None:
     assert pacing.factor(memory, 5) is None
     assert pacing.next_cut(memory, 5) is None
     assert pacing.end(memory, Position()) is None
+    assert pacing.ending(memory) is None
 
 
 @pytest.mark.parametrize(

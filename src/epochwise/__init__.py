@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from epochwise.api import fit as fit
     from epochwise.api import resume as resume
+    from epochwise.api import sweep as sweep
     from epochwise.api import tune as tune
     from epochwise.choosing.worth import worth as worth
     from epochwise.counter import EpochCounter as EpochCounter
@@ -43,6 +44,7 @@ _HOMES = {
     "fit": "epochwise.api",
     "iterate": "epochwise.data.iterations",
     "resume": "epochwise.api",
+    "sweep": "epochwise.api",
     "tune": "epochwise.api",
     "worth": "epochwise.choosing.worth",
 }
@@ -65,6 +67,7 @@ __all__ = [
     "fit",
     "iterate",
     "resume",
+    "sweep",
     "tune",
     "worth",
 ]

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from epochwise.curve import scatter
 from epochwise.errors import PlanError
-from epochwise.events import StopReason
+from epochwise.events import BestEvaluation, StopReason
 from epochwise.position import Position
 from epochwise.stopping.base import Memory, NoMemory, Seen
 from epochwise.stopping.metrics import Better, better_of, is_looked_at
@@ -49,6 +49,19 @@ STRAIGHT_ON = Turn()
 """Nothing is to be done."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Whose weights a run ends with.
+
+    Args:
+        evaluation: what they were worth.
+        goes_back: whether they are the marked ones; else the last ones.
+    """
+
+    evaluation: BestEvaluation
+    goes_back: bool
+
+
 class Pacing(Protocol[Memory]):
     """Tells the learning rate of each iteration, and when it turns down."""
 
@@ -74,6 +87,9 @@ class Pacing(Protocol[Memory]):
 
     def end(self, memory: Memory, position: Position) -> StopReason | None:
         """Return why the run ends at a position; `None` where it does not."""
+
+    def ending(self, memory: Memory) -> Ending | None:
+        """Return whose weights are the best to end with; `None` to have no say in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +117,10 @@ class Steady:
         """See `Pacing.end`."""
         del memory, position
 
+    def ending(self, memory: NoMemory) -> None:
+        """See `Pacing.ending`."""
+        del memory
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoMemory:
@@ -113,11 +133,17 @@ class AutoMemory:
         best: the last of `losses` that improved beyond the noise.
         best_evaluation: its number, counted from one; 0 before the first.
         marked_evaluation: the number of the one whose values are marked; 0 likewise.
+        marked: the metric there; `None` where it was not evaluated.
         marked_at: weight updates made there [iterations].
+        marked_epochs: whole epochs done there [epochs].
+        noise: the scatter of the evaluations when it turned.
         turned_at: weight updates made when the rate turned down [iterations]; `None`
             while it has not.
         cooldown_iterations: how many it takes to go down [iterations].
         sentence: why it turned.
+        ended: the metric when the rate was down; `None` before.
+        ended_at: weight updates made there [iterations].
+        ended_epochs: whole epochs done there [epochs].
     """
 
     losses: tuple[float, ...] = ()
@@ -125,10 +151,16 @@ class AutoMemory:
     best: float | None = None
     best_evaluation: int = 0
     marked_evaluation: int = 0
+    marked: float | None = None
     marked_at: int = 0
+    marked_epochs: int = 0
+    noise: float = 0.0
     turned_at: int | None = None
     cooldown_iterations: int = 0
     sentence: str = ""
+    ended: float | None = None
+    ended_at: int = 0
+    ended_epochs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +173,9 @@ class AutoEpochs:
     When none has improved for a third of the evaluations up to the best (at least three),
     or when the bound comes near, the run branches: it goes on from the marked values while
     the rate falls to zero in 50 even stairs, over a fifth of the iterations that the
-    marked values had. Neither the number of epochs nor the length of a schedule is needed
-    beforehand.
+    marked values had. The run ends with the weights of the cooldown, unless their metric is
+    worse than that of the marked ones by more than σ. Neither the number of epochs nor the
+    length of a schedule is needed beforehand.
 
     Args:
         metric: watched, as the history names it.
@@ -215,7 +248,7 @@ class AutoEpochs:
     def update(self, memory: AutoMemory, seen: Seen) -> tuple[AutoMemory, Turn]:
         """See `Pacing.update`."""
         if memory.turned_at is not None:
-            return memory, STRAIGHT_ON
+            return self._with_end(memory, seen), STRAIGHT_ON
         # Between two evaluations nothing speaks against the values of this moment if
         # nothing did at the last one.
         marks = memory.marked_evaluation == memory.evaluations
@@ -227,7 +260,11 @@ class AutoEpochs:
         marks = (marks and (looked or bool(why))) or (bool(why) and not memory.marked_at)
         if marks:
             memory = replace(
-                memory, marked_evaluation=memory.evaluations, marked_at=seen.iterations_done
+                memory,
+                marked_evaluation=memory.evaluations,
+                marked=seen.metrics[self.metric] if looked else None,
+                marked_at=seen.iterations_done,
+                marked_epochs=seen.epochs_done,
             )
         if not why:
             return memory, Turn(marks=marks)
@@ -264,6 +301,23 @@ class AutoEpochs:
             f"iterations from the weights after {memory.marked_at:,}.",
         )
 
+    def ending(self, memory: AutoMemory) -> Ending | None:
+        """See `Pacing.ending`."""
+        if memory.ended is None:
+            return None
+        sign = 1 if better_of(self.metric, self.better) == "lower" else -1
+        goes_back = memory.marked is not None and not (
+            sign * (memory.ended - memory.marked) <= memory.noise
+        )
+        value, at, epochs = memory.ended, memory.ended_at, memory.ended_epochs
+        if goes_back:
+            assert memory.marked is not None
+            value, at, epochs = memory.marked, memory.marked_at, memory.marked_epochs
+        evaluation = BestEvaluation(
+            metric=self.metric, value=value, epochs_done=epochs, iterations_done=at
+        )
+        return Ending(evaluation=evaluation, goes_back=goes_back)
+
     @property
     def _latest_turn(self) -> int:
         """Iterations after which the rate must turn, to be down at the bound."""
@@ -278,10 +332,22 @@ class AutoEpochs:
         loss = value if better_of(self.metric, self.better) == "lower" else -value
         losses = (*memory.losses, loss)
         noise = scatter(losses[-RECENT:], order=3) or 0.0
-        memory = replace(memory, losses=losses)
+        memory = replace(memory, losses=losses, noise=noise)
         if memory.best is None or loss < memory.best - noise:
             memory = replace(memory, best=loss, best_evaluation=number)
         return memory, loss <= min(losses) + noise
+
+    def _with_end(self, memory: AutoMemory, seen: Seen) -> AutoMemory:
+        """Return the memory with the metric of the end of the cooldown, if this is it."""
+        value = seen.metrics.get(self.metric)
+        if value is None or self.end(memory, seen.position) is None:
+            return memory
+        return replace(
+            memory,
+            ended=value,
+            ended_at=seen.iterations_done,
+            ended_epochs=seen.epochs_done,
+        )
 
     def _reason_to_turn(self, memory: AutoMemory, seen: Seen) -> str:
         """Say why an evaluation is the last at the constant rate; nothing if it is not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import epochwise
 from epochwise.choosing.worth import Ledger
 from epochwise.errors import RunError
+from epochwise.events import Branched
 from epochwise.position import Position
 from epochwise.record import Evaluation, Run, Seconds, json_text
 
@@ -120,6 +122,22 @@ def test_over_fitting_begins_where_the_loss_turns() -> None:
     assert flat.over_fitting_index is None
 
 
+def test_over_fitting_is_between_the_turns_of_loss_and_accuracy() -> None:
+    """The loss turns after epoch 4, the accuracy after epoch 8: it began after epoch 6."""
+    epochs = np.arange(1, 31)
+    losses = wobbling(0.3 + 0.02 * np.abs(epochs - 4), 0.002)
+    accuracies = wobbling(0.9 - 0.005 * np.abs(epochs - 8), 0.0005, seed=1)
+
+    both = epochwise.worth(run_of(losses, accuracies))
+    steady = epochwise.worth(run_of(losses, wobbling(np.full(30, 0.9), 0.002)))
+
+    assert after(both, both.loss_turned_index) == 4
+    assert after(both, both.accuracy_turned_index) == 8
+    assert after(both, both.over_fitting_index) == 6
+    assert steady.accuracy_turned_index is None
+    assert after(steady, steady.over_fitting_index) == 4
+
+
 def test_more_epochs_are_told_with_an_interval() -> None:
     """One, two and five more, from the last value on; the further, the wider."""
     losses = wobbling(0.1 + 1.0 / np.arange(1, 21), 0.002)
@@ -143,6 +161,13 @@ def test_more_epochs_are_told_with_an_interval() -> None:
         (run_of([3.0, 2.0, 1.0]), "has 3 epochs, and below 5"),
         (run_of([1.0] * 12, evaluations_per_epoch=2), "not one evaluation after each whole"),
         (run_of(wobbling(np.full(12, 0.3), 0.05)), "too noisy"),
+        (
+            replace(
+                run_of([1 / epoch for epoch in range(1, 13)]),
+                branched=[Branched(epoch_index=8, position=Position(), sentence="It did.")],
+            ),
+            "learning rate went down",
+        ),
     ],
 )
 def test_a_curve_that_does_not_tell_is_refused(run: Run, said: str) -> None:
@@ -185,7 +210,8 @@ def test_the_json_object_is_strict_json() -> None:
 
     assert set(told) == {
         "validation_samples", "loss_error", "entries", "best", "enough",
-        "over_fitting_began", "one_epoch_is_enough", "more", "refusal",
+        "over_fitting_began", "loss_turned", "accuracy_turned", "one_epoch_is_enough",
+        "more", "refusal",
     }  # fmt: skip
     assert told["validation_samples"] == 1000
     assert told["best"] == {"epochs_done": 8, "iterations_done": 80}

@@ -8,6 +8,7 @@ from epochwise.api.fitting import fit
 from epochwise.api.material import Given
 from epochwise.api.resuming import go_on, is_finished, resume
 from epochwise.api.settings import Settings
+from epochwise.api.sweeping import sweep
 from epochwise.api.training import Source, train
 from epochwise.api.tuning import tune, tune_source
 
@@ -20,6 +21,7 @@ __all__ = [
     "go_on",
     "is_finished",
     "resume",
+    "sweep",
     "train",
     "tune",
     "tune_source",

@@ -67,7 +67,7 @@ def job_of(
     return Job(
         model=model,
         engine=engine,
-        course=_course(settings, material),
+        course=course_of(settings, material),
         settings=settings,
         material=material,
         data_seconds=data_seconds,
@@ -91,7 +91,7 @@ def going_on(job: Job) -> Job:
     )
 
 
-def _course(settings: Settings, material: Material) -> Course:
+def course_of(settings: Settings, material: Material) -> Course:
     """Return what the settings ask for."""
     every, plan = settings.checkpoint_every, material.plan
     saved = None if every is None else every.iterations

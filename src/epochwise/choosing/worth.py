@@ -140,8 +140,9 @@ class Ledger:
         enough_index: the first after which neither loss nor accuracy improved by more
             than two standard errors, at least three evaluations long; the last while they
             still do, `None` where no error is known.
-        over_fitting_index: where the validation loss turned upwards for good; `None`
-            where it did not.
+        loss_turned_index: where the validation loss turned upwards for good; `None` where
+            it did not.
+        accuracy_turned_index: where the accuracy turned downwards for good; `None` likewise.
         more: what more epochs would bring; empty where the curve does not tell.
         refusal: why `more` is empty, a sentence.
     """
@@ -151,9 +152,22 @@ class Ledger:
     loss_error: float | None
     best_index: int
     enough_index: int | None
-    over_fitting_index: int | None
+    loss_turned_index: int | None
+    accuracy_turned_index: int | None
     more: tuple[MoreEpochs, ...]
     refusal: str | None
+
+    @property
+    def over_fitting_index(self) -> int | None:
+        """Where over-fitting began; `None` where it did not.
+
+        Midway between the turns of loss and accuracy, or where the loss turned if the
+        accuracy did not. A network grows too sure of itself before it is wrong more often,
+        and either turn alone is blurred by noise.
+        """
+        if self.loss_turned_index is None or self.accuracy_turned_index is None:
+            return self.loss_turned_index
+        return (self.loss_turned_index + self.accuracy_turned_index) // 2
 
     @property
     def one_epoch_is_enough(self) -> bool | None:
@@ -172,6 +186,8 @@ class Ledger:
             "best": self._place(self.best_index),
             "enough": self._place(self.enough_index),
             "over_fitting_began": self._place(self.over_fitting_index),
+            "loss_turned": self._place(self.loss_turned_index),
+            "accuracy_turned": self._place(self.accuracy_turned_index),
             "one_epoch_is_enough": self.one_epoch_is_enough,
             "more": [more.to_json() for more in self.more],
             "refusal": self.refusal,
@@ -237,15 +253,15 @@ def worth(run: Run | StoredRun) -> Ledger:
         for before, here in zip((None, *evaluations), evaluations, strict=False)
     )
     more = tuple(_more(losses, ahead) for ahead in AHEAD if len(losses) >= FEWEST_FOR_FORECAST)
-    refusal = _refusal(entries, more)
-    error = None if loss_error is None else SIGNIFICANT * math.sqrt(2) * loss_error
+    refusal = _refusal(run, entries, more)
     return Ledger(
         entries=entries,
         validation_samples=evaluations[-1].samples,
         loss_error=loss_error,
         best_index=min(range(len(losses)), key=losses.__getitem__),
-        enough_index=_enough(evaluations, losses, error),
-        over_fitting_index=None if error is None else rise_began(losses, error),
+        enough_index=_enough(evaluations, losses),
+        loss_turned_index=_turned(losses),
+        accuracy_turned_index=_turned(_mistakes(evaluations)),
         more=() if refusal else more,
         refusal=refusal,
     )
@@ -321,25 +337,44 @@ def _accuracy_error(one: Evaluation, other: Evaluation) -> float | None:
     )
 
 
-def _enough(
-    evaluations: Sequence[Evaluation], losses: Sequence[float], loss_error: float | None
-) -> int | None:
+def _enough(evaluations: Sequence[Evaluation], losses: Sequence[float]) -> int | None:
     """Return the first place after which neither loss nor accuracy gained."""
-    if loss_error is None:
+    error = _noise(losses)
+    if error is None:
         return None
-    enough = lasting_end(losses, loss_error)
-    accuracies = [accuracy_of(evaluation.metrics) for evaluation in evaluations]
+    enough = lasting_end(losses, error)
+    mistakes = _mistakes(evaluations)
     errors = [_accuracy_error(evaluation, evaluations[-1]) for evaluation in evaluations]
-    known = [error for error in errors if error is not None]
-    mistakes = [1 - accuracy for accuracy in accuracies if accuracy is not None]
-    if len(mistakes) == len(known) == len(evaluations):
-        enough = max(enough, lasting_end(mistakes, SIGNIFICANT * known[-1]))
+    if mistakes and errors[-1] is not None:
+        enough = max(enough, lasting_end(mistakes, SIGNIFICANT * errors[-1]))
     last = len(losses) - 1
     return enough if last - enough >= FEWEST_AFTER else last
 
 
-def _refusal(entries: Sequence[Entry], more: Sequence[MoreEpochs]) -> str | None:
+def _turned(values: Sequence[float]) -> int | None:
+    """Return where a curve turned upwards for good, beyond its own scatter."""
+    error = _noise(values)
+    return None if error is None else rise_began(values, error)
+
+
+def _noise(values: Sequence[float]) -> float | None:
+    """Return what the difference of two values must exceed; `None` if nothing tells."""
+    noise = scatter(values)
+    return None if noise is None else SIGNIFICANT * math.sqrt(2) * noise
+
+
+def _mistakes(evaluations: Sequence[Evaluation]) -> list[float]:
+    """Return the share of wrong answers at each evaluation; none where one lacks it."""
+    accuracies = [accuracy_of(evaluation.metrics) for evaluation in evaluations]
+    known = [1 - accuracy for accuracy in accuracies if accuracy is not None]
+    return known if len(known) == len(evaluations) else []
+
+
+def _refusal(run: Run, entries: Sequence[Entry], more: Sequence[MoreEpochs]) -> str | None:
     """Return why the curve does not tell what comes next; `None` where it does."""
+    if run.branched:
+        done = run.branched[0].position.iterations_done
+        return f"The learning rate went down from iteration {done:,} on, and is now 0."
     epochs = [entry.epochs_done for entry in entries]
     if epochs != list(range(1, len(entries) + 1)):
         return "The curve is not one evaluation after each whole epoch from the first on."

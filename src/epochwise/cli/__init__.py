@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "resume": "epochwise.cli.resume",
     "runs": "epochwise.cli.runs",
     "worth": "epochwise.cli.worth",
+    "sweep": "epochwise.cli.sweep",
     "report": "epochwise.cli.report",
     "watch": "epochwise.cli.watch",
 }

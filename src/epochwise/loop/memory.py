@@ -166,7 +166,20 @@ class Memory:
             },
         )
 
-    def best_evaluation(self, course: Course) -> BestEvaluation | None:
+    def ending(self, course: Course) -> tuple[BestEvaluation | None, Mapping[str, Any] | None]:
+        """Return the best evaluation, and its weights where the run ends with earlier ones.
+
+        The pacing knows best, where it has a say; else it is the best of all evaluations.
+        """
+        paced = course.pacing.ending(self.pacing)
+        if paced is not None and course.keep == "best":
+            weights = _beginning(self.marked, "trainable/", "non_trainable/")
+            return paced.evaluation, weights if paced.goes_back else None
+        best = self._best_evaluation(course)
+        restores = course.keep == "best" and best is not None
+        return best, self.best_weights if restores else None
+
+    def _best_evaluation(self, course: Course) -> BestEvaluation | None:
         """Return the best evaluation so far; `None` if there is none or nobody counts."""
         if course.best is None or self.best is None or self.best.value is None:
             return None

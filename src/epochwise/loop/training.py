@@ -187,10 +187,9 @@ def train(
                 whole=closes,
             )
 
-    best = memory.best_evaluation(course)
-    restores = course.keep == "best" and best is not None
-    if restores:
-        engine.give_back(engine.from_host(engine.take(), memory.best_weights))
+    best, weights = memory.ending(course)
+    if weights is not None:
+        engine.give_back(engine.from_host(engine.take(), weights))
     _set_rate(engine, memory, None if memory.rate is None else 1.0)
     counted = zip(engine.updates().items(), memory.updates_before, strict=True)
     yield Stopped(
@@ -198,7 +197,7 @@ def train(
         reason=reason,
         updates={name: now - before for (name, now), before in counted},
         best=best,
-        restored=restores,
+        restored=weights is not None,
         notes=notes(course.stop, memory.rules),
     )
 
