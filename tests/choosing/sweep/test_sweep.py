@@ -132,9 +132,9 @@ def test_what_ended_is_not_run_again(
     trained: list[int] = []
     run_segment = JaxEngine.run
 
-    def counted(self: JaxEngine, *arguments: Any) -> Any:
+    def counted(self: JaxEngine, *arguments: Any, **named: Any) -> Any:
         trained.append(arguments[3] - arguments[2])
-        return run_segment(self, *arguments)
+        return run_segment(self, *arguments, **named)
 
     monkeypatch.setattr(JaxEngine, "run", counted)
     again = epochwise.sweep(build, X, Y, **ASKED, folder=found.folder)
