@@ -120,7 +120,6 @@ def trial_of(task: Task, seed: int, shared: Path, kind: type[EngineTrial]) -> En
     at_once = min(held_out.count, 1000)
     return kind(
         engines=engine_of,
-        model=model,
         probe=lambda _: NoProbe(),
         feed=ArrayFeed(
             train=training,

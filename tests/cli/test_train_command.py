@@ -85,6 +85,7 @@ def test_the_defaults_are_digits_mlp_64_5_and_the_optimizers_own(asked: dict[str
         "validation_split": None,
         "run_dir": None,
         "tensorboard": False,
+        "question": None,
     }
 
 
@@ -284,3 +285,45 @@ def test_a_slip_costs_no_import_of_a_framework(tmp_path: Path) -> None:
     assert answer.returncode == 2, answer.stderr
     assert answer.stdout == "[]\n"
     assert "Traceback" not in answer.stderr
+
+
+def test_auto_asks_for_the_batch_size_to_be_chosen(asked: dict[str, Any]) -> None:
+    """`--batch-size auto` keeps the rate, `--learning-rate auto` chooses it too."""
+    assert epochwise_command("train --batch-size auto --target val_loss=0.2")[0] == 0
+
+    question = asked["question"]
+    assert (question.sizes, question.tunes_rate) == (None, False)
+    assert str(question.goal) == "val_loss 0.2"
+    assert asked["settings"].batch_size == 64
+
+    again = "train --batch-size auto --learning-rate auto --run-dir again"
+    assert epochwise_command(again)[0] == 0
+    assert asked["question"].tunes_rate
+    assert asked["question"].goal is None
+    assert asked["source"].learning_rate is None
+
+
+def test_auto_for_the_rate_alone_keeps_the_size(asked: dict[str, Any]) -> None:
+    """`--learning-rate auto` with a batch size chooses the rate for just that size."""
+    assert epochwise_command("train --batch-size 96 --learning-rate auto")[0] == 0
+
+    assert asked["question"].sizes == [96]
+    assert asked["settings"].batch_size == 96
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--batch-size many", "use --batch-size 64, or --batch-size auto."),
+        ("--learning-rate fast", "use --learning-rate 0.001, or --learning-rate auto."),
+        ("--learning-rate -1", "--learning-rate"),
+        ("--batch-size 0", "--batch-size 0 is less than 1"),
+    ],
+)
+def test_what_is_neither_a_number_nor_auto_is_refused(options: str, says: str) -> None:
+    """A slip costs a second, and the remedy can be typed."""
+    code, _, err = epochwise_command(f"train {options}")
+
+    assert code == 2
+    assert says in err

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from epochwise.api.job import Job
+from epochwise.api.job import Job, with_microbatches
 from epochwise.api.material import Material
 from epochwise.choosing.batch_size.advice import Advice, Goal
 from epochwise.choosing.batch_size.answer import advice_of
@@ -17,8 +19,7 @@ from epochwise.choosing.batch_size.study import Study, Wishes
 from epochwise.choosing.batch_size.trial import Pair
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.samples import Samples, leaves
-from epochwise.engines.base import Engine
-from epochwise.engines.select import engine_for, probe_for
+from epochwise.engines.select import probe_for
 from epochwise.errors import DataError, ModelError, PlanError
 from epochwise.models import constant_rate
 from epochwise.stopping import Target, parse_target
@@ -42,17 +43,16 @@ class Question:
         goal: what is to be reached; `None` for what the training's own pair reaches.
         seconds: the time that choosing may take; `None` for a part of the training [s].
         sizes: batch sizes that may be chosen; `None` for powers of two.
-        epochs: length of the training, where no goal tells it [epochs].
         tunes_rate: whether the learning rate is chosen too.
-        began: when the time began to run, by `time.perf_counter` [s].
+        began: when the time began to run, by `time.perf_counter` [s]; `None` for when
+            the search begins.
     """
 
-    goal: Goal | None
-    seconds: float | None
-    sizes: Sequence[int] | None
-    epochs: float
+    goal: Goal | None = None
+    seconds: float | None = None
+    sizes: Sequence[int] | None = None
     tunes_rate: bool = True
-    began: float
+    began: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a budget in which nothing can be run."""
@@ -80,6 +80,7 @@ def advise(job: Job, question: Question) -> Advice:
         DataError: there is nothing to learn.
         ModelError: nothing can be trained, or not even one sample fits in memory.
     """
+    began = time.perf_counter() if question.began is None else question.began
     model, material = job.model, job.material
     feed, samples = material.feed, material.samples
     assert isinstance(feed, ArrayFeed)
@@ -91,22 +92,9 @@ def advise(job: Job, question: Question) -> Advice:
     watched = _watched(question.goal, material)
     watches = watched.metric.startswith(VALIDATION)
 
-    def engine_of(microbatch_size: int | None) -> Engine[Any, Any]:
-        if microbatch_size == job.settings.microbatch_size:
-            return job.engine
-        return engine_for(
-            model,
-            example=material.example,
-            resident=material.resident,
-            validation=material.resident_validation,
-            microbatch_size=microbatch_size,
-            segments=job.settings.segments,
-        )
-
     study = Study(
         trial=EngineTrial(
-            engines=engine_of,
-            model=model,
+            engines=partial(with_microbatches, job),
             probe=lambda engine: probe_for(model, engine, samples.divisor),
             feed=feed,
             validation=material.validation if watches else None,
@@ -121,9 +109,9 @@ def advise(job: Job, question: Question) -> Advice:
             sizes=sizes,
             goal=question.goal,
             seconds=question.seconds,
-            epochs=question.epochs,
+            epochs=float(feed.plan.epochs),
             family=family_of(type(_inner_optimizer(model)).__name__),
-            began=question.began,
+            began=began,
         ),
     )
     study.run()
@@ -139,7 +127,7 @@ def goal_of(target: GivenTarget) -> Goal | None:
     if target is None:
         return None
     if isinstance(target, str):
-        target = parse_target(target, "target=")
+        target = parse_target(target, "target")
     elif isinstance(target, Mapping):
         if len(target) != 1:
             raise PlanError(

@@ -255,6 +255,7 @@ def trained(
         asked_to_stop=adapter.stop_reason,
         looks_at_iterations=adapter.looks_at_iterations,
         looks_at_evaluation=adapter.looks_at_evaluation,
+        note=shown.note,
     )
     before = 0.0 if state is None else state.memories["seconds"]
     seconds = replace(

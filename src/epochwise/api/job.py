@@ -56,14 +56,7 @@ def job_of(
         ModelError: the model cannot be trained as asked.
     """
     if engine is None:
-        engine = engine_for(
-            model,
-            example=material.example,
-            resident=material.resident,
-            validation=material.resident_validation,
-            microbatch_size=settings.microbatch_size,
-            segments=settings.segments,
-        )
+        engine = _engine(model, material, settings, settings.microbatch_size)
     return Job(
         model=model,
         engine=engine,
@@ -71,6 +64,26 @@ def job_of(
         settings=settings,
         material=material,
         data_seconds=data_seconds,
+    )
+
+
+def with_microbatches(job: Job, microbatch_size: int | None) -> Engine[Any, Any]:
+    """Return an engine for the same training in microbatches of another size."""
+    if microbatch_size == job.settings.microbatch_size:
+        return job.engine
+    return _engine(job.model, job.material, job.settings, microbatch_size)
+
+
+def _engine(
+    model: Any, material: Material, settings: Settings, microbatch_size: int | None
+) -> Engine[Any, Any]:
+    return engine_for(
+        model,
+        example=material.example,
+        resident=material.resident,
+        validation=material.resident_validation,
+        microbatch_size=microbatch_size,
+        segments=settings.segments,
     )
 
 

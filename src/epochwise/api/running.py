@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from epochwise import loop
-from epochwise.api.job import Job
+from epochwise.api.job import Job, with_microbatches
 from epochwise.api.keeping import Kept
+from epochwise.engines.shrinking import ShrinkingEngine
 from epochwise.events import Listener, Stopped, StopReason
 from epochwise.record import Tally
 from epochwise.state import TrainingState
@@ -36,6 +38,7 @@ def carry_out(
     asked_to_stop: Callable[[], StopReason | None] = lambda: None,
     looks_at_iterations: bool = False,
     looks_at_evaluation: bool = False,
+    note: Callable[[str], None],
 ) -> None:
     """Train, and tell everybody who listens.
 
@@ -48,6 +51,7 @@ def carry_out(
         asked_to_stop: asked at every boundary.
         looks_at_iterations: whether a listener looks at every iteration.
         looks_at_evaluation: whether one looks at every batch that is evaluated.
+        note: shows a sentence to the user.
     """
     course = replace(
         job.course, evaluates_batchwise=looks_at_evaluation, measures_updates=kept is not None
@@ -56,9 +60,15 @@ def carry_out(
         course = replace(course, cuts=(*course.cuts, 1))
     recorders = () if kept is None else (kept.recorder, *kept.beside)
     everybody: tuple[Listener, ...] = (tally, *recorders, *listeners)
+    engine = ShrinkingEngine(
+        job.engine,
+        partial(with_microbatches, job),
+        microbatch_size=job.settings.microbatch_size,
+        told=note,
+    )
     with signals() as heard:
         events = loop.train(
-            job.engine, course, state=state, asked_to_stop=lambda: heard() or asked_to_stop()
+            engine, course, state=state, asked_to_stop=lambda: heard() or asked_to_stop()
         )
         for event in events if kept is None else kept.keeper.through(events):
             for listener in everybody:

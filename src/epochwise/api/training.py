@@ -312,7 +312,7 @@ def trained(
         state: of a run that goes on.
     """
     job, dataset = prepared.job, prepared.dataset
-    carry_out(job, tally, (progress,), kept=kept, state=state)
+    carry_out(job, tally, (progress,), kept=kept, state=state, note=progress.note)
     test, testing = None, 0.0
     stopped = tally.run().stop
     if dataset.test is not None and stopped is not None and not stopped.at_once:

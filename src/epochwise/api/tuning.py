@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,6 @@ def tune(
         goal=goal_of(target),
         seconds=seconds,
         sizes=sizes,
-        epochs=epochs,
         began=time.perf_counter(),
     )
     if validation_split is None:
@@ -124,7 +124,11 @@ def tune(
         validation_batch_size=EVALUATED_AT_ONCE,
     )
     settings = Settings(
-        batch_size=batch_size, validation_split=validation_split, shuffle=shuffle, seed=seed
+        batch_size=batch_size,
+        epochs=Fraction(epochs),
+        validation_split=validation_split,
+        shuffle=shuffle,
+        seed=seed,
     )
     if not model.built:
         model(given_samples(x).rows(np.arange(1)).x)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from epochwise.api.advising import goal_of
 from epochwise.api.settings import (
     Settings,
     checkpoint_interval,
@@ -38,6 +39,12 @@ from epochwise.stopping import Patience, StopRule, TimeLimit, parse_target
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+AUTO = "auto"
+"""Told for a number that is to be measured."""
+
+OWN_BATCH_SIZE = 64
+"""The batch size unless told, and where choosing one begins."""
+
 EXIT_CODES = {"interrupt": 130, "terminated": 143}
 """By the rule that ended a run: 128 and the number of the signal."""
 
@@ -58,7 +65,12 @@ def train(
             metavar="MODEL", help="mlp, cnn, FILE.py:FUNCTION, module:FUNCTION or FILE.keras."
         ),
     ] = "mlp",
-    batch_size: Annotated[int, typer.Option(help="Samples per weight update.")] = 64,
+    batch_size: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto", help="Samples per weight update; auto measures what is best."
+        ),
+    ] = str(OWN_BATCH_SIZE),
     epochs: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +86,12 @@ def train(
     ] = None,
     iterations: Annotated[int | None, typer.Option(help="Weight updates in all.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of the optimizer.", show_default="the optimizer's")
+        str | None,
+        typer.Option(
+            metavar="RATE|auto",
+            help="Of the optimizer; auto measures what is best.",
+            show_default="the optimizer's",
+        ),
     ] = None,
     optimizer: Annotated[
         str | None,
@@ -153,13 +170,16 @@ def train(
         checking(lambda: check_data(data))
         checking(lambda: parse_model(model))
         checking(lambda: None if optimizer is None else check_optimizer(optimizer))
-        checking(lambda: None if learning_rate is None else check_learning_rate(learning_rate))
+        checking(lambda: told_rate(learning_rate))
         checking(lambda: check_split(validation_split))
         checking(lambda: check_seed(seed))
         length = checking(lambda: _length(epochs, iterations, max_epochs)) or {}
         checking(
             lambda: check_counts(
-                batch_size, length.get("epochs"), length.get("iterations"), microbatch_size
+                told_size(batch_size),
+                length.get("epochs"),
+                length.get("iterations"),
+                microbatch_size,
             )
         )
         checking(lambda: None if run_dir is None else require_free(run_dir))
@@ -169,8 +189,15 @@ def train(
 
     from epochwise import api
 
+    question = None
+    if AUTO in (batch_size, learning_rate):
+        question = api.Question(
+            goal=None if target is None else goal_of(parse_target(target)),
+            sizes=None if batch_size == AUTO else [told_size(batch_size)],
+            tunes_rate=learning_rate == AUTO,
+        )
     settings = Settings(
-        batch_size=batch_size,
+        batch_size=told_size(batch_size),
         **length,
         seed=seed,
         microbatch_size=microbatch_size,
@@ -184,7 +211,11 @@ def train(
         ),
     )
     source = Source(
-        data=data, label=label, model=model, optimizer=optimizer, learning_rate=learning_rate
+        data=data,
+        label=label,
+        model=model,
+        optimizer=optimizer,
+        learning_rate=told_rate(learning_rate),
     )
     shown = progress(0 if quiet else "auto", stream=sys.stderr if json else sys.stdout)
     try:
@@ -196,6 +227,7 @@ def train(
             progress=shown,
             arguments=sys.argv[1:],
             tensorboard=tensorboard,
+            question=question,
         )
         shown.finish(run)
     finally:
@@ -215,6 +247,51 @@ def end(run: Run, *, json: bool) -> None:
     code = EXIT_CODES.get("" if run.stop is None else run.stop.rule)
     if code is not None:
         raise typer.Exit(code)
+
+
+def told_size(batch_size: str) -> int:
+    """Return the batch size that an option tells; where choosing begins if that is `auto`.
+
+    Raises:
+        PlanError: it is neither.
+
+    Example:
+        >>> told_size("96"), told_size("auto")
+        (96, 64)
+    """
+    if batch_size == AUTO:
+        return OWN_BATCH_SIZE
+    try:
+        return int(batch_size)
+    except ValueError:
+        raise PlanError(
+            f"--batch-size {batch_size} is no number of samples.",
+            "use --batch-size 64, or --batch-size auto.",
+        ) from None
+
+
+def told_rate(learning_rate: str | None) -> float | None:
+    """Return the learning rate that an option tells; `None` for the optimizer's own.
+
+    Raises:
+        PlanError: it is no number.
+        ModelError: it is none that trains.
+
+    Example:
+        >>> told_rate("3e-4"), told_rate("auto"), told_rate(None)
+        (0.0003, None, None)
+    """
+    if learning_rate is None or learning_rate == AUTO:
+        return None
+    try:
+        rate = float(learning_rate)
+    except ValueError:
+        raise PlanError(
+            f"--learning-rate {learning_rate} is no number.",
+            "use --learning-rate 0.001, or --learning-rate auto.",
+        ) from None
+    check_learning_rate(rate)
+    return rate
 
 
 def asked_rules(

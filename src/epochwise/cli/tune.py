@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -31,6 +30,7 @@ from epochwise.errors import PlanError
 from epochwise.models import check_learning_rate, check_optimizer, parse_model
 from epochwise.progress import progress
 from epochwise.record import json_text, require_free
+from epochwise.stopping import parse_target
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -107,7 +107,6 @@ def tune(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show errors only.")] = False,
 ) -> None:
     """Choose the batch size of least training time for DATA, and its learning rate."""
-    began = time.perf_counter()
     with together() as checking:
         checking(lambda: check_data(data))
         checking(lambda: parse_model(model))
@@ -117,9 +116,7 @@ def tune(
         checking(lambda: check_seed(seed))
         checking(lambda: check_counts(batch_size, epochs, None, None))
         checking(lambda: None if save is None else require_free(save))
-        checking(lambda: goal_of(target))
-        checking(lambda: parse_sizes(sizes))
-        checking(lambda: _question(target, seconds, sizes, epochs, began))
+        checking(lambda: _question(target, seconds, sizes))
 
     from epochwise import api
 
@@ -134,7 +131,7 @@ def tune(
                 learning_rate=learning_rate,
             ),
             Settings(batch_size=batch_size, epochs=Fraction(epochs), seed=seed),
-            _question(target, seconds, sizes, epochs, began),
+            _question(target, seconds, sizes),
             validation_split=validation_split,
             save=save,
             progress=shown,
@@ -169,15 +166,11 @@ def parse_sizes(told: str | None) -> tuple[int, ...] | None:
     return sizes
 
 
-def _question(
-    target: str | None, seconds: float | None, sizes: str | None, epochs: int, began: float
-) -> Question:
+def _question(target: str | None, seconds: float | None, sizes: str | None) -> Question:
     return Question(
-        goal=goal_of(target),
+        goal=None if target is None else goal_of(parse_target(target)),
         seconds=seconds,
         sizes=parse_sizes(sizes),
-        epochs=epochs,
-        began=began,
     )
 
 

@@ -1,7 +1,8 @@
-"""How much memory is free, and whether the data fit beside the model.
+"""How much memory is free, whether the data fit beside the model, and when there is none.
 
-Owns the one question whether a data set is copied to the device as a whole. The answer
-changes where samples are gathered, never their order or a bit of the result.
+Whether a data set is copied to the device as a whole changes where samples are gathered,
+never their order or a bit of the result. Which errors say that memory ran out is told by
+the classes of the frameworks, without importing one.
 """
 
 from __future__ import annotations
@@ -103,3 +104,37 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="ascii")
     except (OSError, ValueError):
         return ""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception says that memory ran out, and nothing else.
+
+    Recognised are Python's `MemoryError` with NumPy's, JAX's runtime error whose status
+    is RESOURCE_EXHAUSTED, TensorFlow's `ResourceExhaustedError`, and PyTorch's
+    `OutOfMemoryError` with the plain `RuntimeError` of its allocators for CPU and MPS.
+    No framework is imported: they are told apart by their classes' names.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("out of memory"))
+        (True, False)
+    """
+    if isinstance(error, MemoryError):
+        return True
+    kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
+    said = str(error)
+    if kinds & _OUT_OF_MEMORY_KINDS:
+        return True
+    if kinds & _JAX_RUNTIME_KINDS:
+        return said.startswith("RESOURCE_EXHAUSTED")
+    return type(error) is RuntimeError and any(words in said for words in _ALLOCATORS_WORDS)
+
+
+_OUT_OF_MEMORY_KINDS = {("tensorflow", "ResourceExhaustedError"), ("torch", "OutOfMemoryError")}
+
+_JAX_RUNTIME_KINDS = {("jax", "JaxRuntimeError"), ("jaxlib", "XlaRuntimeError")}
+
+_ALLOCATORS_WORDS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "MPS backend out of memory",
+)

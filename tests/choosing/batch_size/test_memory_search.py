@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from epochwise.choosing.batch_size.memory import (
     Tried,
-    is_out_of_memory,
     largest_batch,
 )
+from epochwise.engines.memory import is_out_of_memory
 from epochwise.errors import ModelError
 
 

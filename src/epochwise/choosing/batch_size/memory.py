@@ -1,4 +1,4 @@
-"""How large a batch fits: errors that mean "out of memory", and the search.
+"""How large a batch fits: the search for it.
 
 The search believes nothing but trials: it returns a size that was run, or an error with
 what was measured. An error of any other kind ends it at once.
@@ -10,45 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from epochwise.engines.memory import free_host_bytes
+from epochwise.engines.memory import free_host_bytes, is_out_of_memory
 from epochwise.errors import ModelError
 
 LEAST_ITERATIONS = 2
 """Iterations of a trial: the first makes what the optimizer keeps, the second meets it."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception says that memory ran out, and nothing else.
-
-    Recognised are Python's `MemoryError` with NumPy's, JAX's runtime error whose status
-    is RESOURCE_EXHAUSTED, TensorFlow's `ResourceExhaustedError`, and PyTorch's
-    `OutOfMemoryError` with the plain `RuntimeError` of its allocators for CPU and MPS.
-    No framework is imported: they are told apart by their classes' names.
-
-    Example:
-        >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("out of memory"))
-        (True, False)
-    """
-    if isinstance(error, MemoryError):
-        return True
-    kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
-    said = str(error)
-    if kinds & _OUT_OF_MEMORY_KINDS:
-        return True
-    if kinds & _JAX_RUNTIME_KINDS:
-        return said.startswith("RESOURCE_EXHAUSTED")
-    return type(error) is RuntimeError and any(words in said for words in _ALLOCATORS_WORDS)
-
-
-_OUT_OF_MEMORY_KINDS = {("tensorflow", "ResourceExhaustedError"), ("torch", "OutOfMemoryError")}
-
-_JAX_RUNTIME_KINDS = {("jax", "JaxRuntimeError"), ("jaxlib", "XlaRuntimeError")}
-
-_ALLOCATORS_WORDS = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "MPS backend out of memory",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

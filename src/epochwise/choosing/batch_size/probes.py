@@ -13,13 +13,13 @@ from epochwise.choosing.batch_size.memory import (
     LEAST_ITERATIONS,
     Tried,
     amount,
-    is_out_of_memory,
     largest_batch,
 )
 from epochwise.choosing.batch_size.speed import Timing, timing
 from epochwise.choosing.batch_size.trial import Branch, Pair
 from epochwise.data.feed import ArrayFeed, Feed, Window
 from epochwise.engines.base import Engine
+from epochwise.engines.memory import is_out_of_memory
 from epochwise.engines.probing import Probe, ProgramMemory
 from epochwise.errors import PlanError
 from epochwise.events import Evaluated
@@ -72,7 +72,6 @@ class EngineTrial:
 
     Args:
         engines: make the engines.
-        model: theirs, for its learning rate.
         probe: makes what tells the memory of an engine's sizes.
         feed: the training samples; its batch size does not matter.
         validation: what is evaluated, or `None` to watch the training's own metrics.
@@ -82,7 +81,6 @@ class EngineTrial:
     """
 
     engines: Engines
-    model: Any
     probe: Callable[[Engine[Any, Any]], Probe[Any, Any]]
     feed: ArrayFeed
     validation: Feed | None
@@ -260,7 +258,7 @@ class EngineTrial:
         if rate is None:
             return values
         self.engine.give_back(values)
-        self.model.optimizer.learning_rate = rate
+        self.engine.set_learning_rate(rate)
         return self.engine.take()
 
     def _value_at_start(self, batch_size: int) -> float:

@@ -14,8 +14,8 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from epochwise.choosing.batch_size.memory import is_out_of_memory
 from epochwise.choosing.batch_size.trial import Branch, Pair, Trial, rounded_rate
+from epochwise.engines.memory import is_out_of_memory
 
 LOOK_RATIO = 1.07
 """A branch is looked at after each so much growth of its iterations, or further apart
