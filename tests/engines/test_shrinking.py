@@ -55,11 +55,13 @@ class Short:
             raise self.error()
         self._engine.prepare(training, evaluating)
 
-    def run(self, values: Any, loaded: Any, start: int, stop: int) -> tuple[Any, Any]:
+    def run(
+        self, values: Any, loaded: Any, start: int, stop: int, **asked: Any
+    ) -> tuple[Any, Any]:
         short = max(self._engine.updates().values()) >= self.at
         if short and self.where == "run":
             raise self.error()
-        after, pending = self._engine.run(values, loaded, start, stop)
+        after, pending = self._engine.run(values, loaded, start, stop, **asked)
         return after, Failing(self.error) if short else pending
 
 

@@ -126,23 +126,31 @@ class ShrinkingEngine:
         loaded = self._engine.load(window, evaluating=evaluating)
         return _Held(window, loaded, evaluating)
 
-    def run(self, values: Any, loaded: _Held, start: int, stop: int) -> tuple[Any, Pending]:
+    def run(
+        self,
+        values: Any,
+        loaded: _Held,
+        start: int,
+        stop: int,
+        *,
+        measured: Sequence[int] = (),
+    ) -> tuple[Any, Pending]:
         """See `Engine.run`."""
         self._batch_size = max(self._batch_size, loaded.window.batch_size)
         before, first, current = _plain(values), self._engine, loaded.loaded
 
-        def run() -> tuple[Any, Pending]:
+        def again() -> tuple[Any, Pending]:
             while True:
                 engine = self._engine
                 here = current if engine is first else engine.load(loaded.window)
                 try:
-                    return engine.run(before, here, start, stop)
+                    return engine.run(before, here, start, stop, measured=measured)
                 except Exception as error:
                     self.shrink(error)
 
-        after, pending = run()
+        after, pending = again()
         promised = _Promised(after)
-        return promised, _Watched(self, pending, promised, run)
+        return promised, _Watched(self, pending, promised, again)
 
     def evaluate(
         self, values: Any, loaded: _Held, start: int, stop: int
