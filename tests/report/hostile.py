@@ -82,7 +82,8 @@ FIELDS = (
     "the folder's name, the data's name and digest, classes, columns, the split's rule, the "
     "model's, layers', optimizer's and loss's names, versions, machine, arguments, names of "
     "metrics, engine, backend, device, execution, the reason and rule of the stop, names of "
-    "optimizers that counted, and the weights' digest"
+    "optimizers that counted, the weights' digest, layers whose updates were measured, and "
+    "the target and reason of the advice on the batch size"
 )
 """Where each of them is put, all at once."""
 
@@ -113,6 +114,14 @@ def keep_hostile(parent: Path, payload: str) -> Path:
     rows = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     lines = [json.dumps(_hostile_row(row, payload)) for row in rows]
     (folder / "events.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    size = {"batch_size": 64, "learning_rate": 0.001, "iteration_seconds": 0.01, "seconds": 2.0}
+    advice = {
+        "batch_size": 64,
+        "reason": payload,
+        "target": {"metric": payload, "value": 0.5},
+        "table": [size],
+    }
+    (folder / "advice.json").write_text(json.dumps(advice), "utf-8")
     return folder
 
 
@@ -125,6 +134,9 @@ def _hostile_row(row: dict[str, Any], payload: str) -> dict[str, Any]:
         row["engine"] = dict.fromkeys(row["engine"], payload)
     if row.get("reason"):
         row["reason"] |= {"rule": payload, "sentence": payload}
+    if "update_sizes" in row:
+        done = row["position"]["iterations_done"]
+        row["update_sizes"] = {str(done): {payload: 0.001, f"{payload} 2": 0.002}}
     if "updates" in row:
         row["updates"] = {payload: 80}
     if "weights_sha256" in row:

@@ -75,7 +75,7 @@ def test_no_payload_runs_in_a_browser(chromium: Any, tmp_path: Path, harmless: s
         assert page.evaluate("[hits, violations]") == [[], []], payload
         texts = page.evaluate("[...document.querySelectorAll('bdi')].map((e) => e.textContent)")
         assert shown(payload) in texts, payload
-        assert page.evaluate("epochwise.drawn.size") == 5
+        assert page.evaluate("epochwise.drawn.size") == 7
     page.context.close()
     assert set(asked) == {file.as_uri()}
     assert errors == []

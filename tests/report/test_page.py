@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 from pages import PLAN, ReadPage, keep, page_of, read_page
 
+from epochwise.errors import RunError
 from epochwise.events import BestEvaluation, Evaluated, IterationsDone, Stopped, StopReason
 from epochwise.plan import Plan
 from epochwise.record import read_run
+from epochwise.report import page, read_story
 from staged import events_of, header_of
 
 
@@ -293,3 +296,69 @@ def test_a_stop_by_a_rule_is_told_with_its_reason(tmp_path: Path) -> None:
 
     assert stop.sentence in read.text
     assert any("stopped" in (a.get("class") or "") for _, a in read.elements)
+
+
+def test_the_batch_size_evidence_is_shown(tmp_path: Path) -> None:
+    """Every size that was run, the advised one marked, and whether the run went by it."""
+    folder = keep(tmp_path / "run")
+    table = [
+        {"batch_size": size, "iteration_seconds": 0.001 * size, "seconds": 2.0 / size}
+        for size in (32, 64, 128)
+    ]
+    target = {"metric": "val_loss", "value": 0.25}
+    advice = {"batch_size": 128, "reason": "It was.", "target": target, "table": table}
+    (folder / "advice.json").write_text(json.dumps(advice), "utf-8")
+
+    read = read_page(page_of(folder))
+
+    assert read.series("evidence", "validation")["x"] == [32, 64, 128]
+    assert read.series("evidence", "validation")["y"] == [2 / 32, 2 / 64, 2 / 128]
+    assert read.chart("evidence")["marks"][0]["x"] == 128
+    assert read.facts["advice.batch_size"] == {"128"}
+    assert "This run trained with 64 instead." in read.text
+
+
+def test_several_runs_stand_on_the_same_axes(tmp_path: Path) -> None:
+    """Each value of each run, against iterations, samples and seconds."""
+    names = ("first", "second")
+    folders = [keep(tmp_path / name) for name in names]
+
+    read = read_page(page([read_story(folder) for folder in folders]))
+
+    looks = [
+        one
+        for chart in read.data["compared"]
+        if chart["id"] == "compare-loss"
+        for one in chart["series"]
+        if one["style"] == "points"
+    ]
+    assert [one["names"]["en"] for one in looks] == list(names)
+    for one, folder in zip(looks, folders, strict=True):
+        assert one["y"] == list(read_run(folder).run.history["val_loss"])
+        assert one["x"]["iteration"] == [16, 32, 48, 64, 80]
+        assert one["x"]["samples"] == [1000, 2000, 3000, 4000, 5000]
+        assert one["x"]["seconds"] == sorted(one["x"]["seconds"])
+    assert read.facts["several.runs"] == {"2"}
+
+
+def test_more_runs_than_a_page_can_show_are_refused(tmp_path: Path) -> None:
+    """Told before anything is drawn, with how many there may be."""
+    story = read_story(keep(tmp_path / "run"))
+
+    with pytest.raises(RunError, match=r"25 runs are too many .* at most 24"):
+        page([story] * 25)
+
+
+def test_the_size_of_updates_is_drawn_by_layer(tmp_path: Path) -> None:
+    """Each measured size at its own iteration, a line a layer."""
+    events = [
+        replace(event, update_sizes={event.position.iterations_done: {"a": 0.5, "b": 0.25}})
+        if isinstance(event, IterationsDone)
+        else event
+        for event in events_of(PLAN, segment=16)
+    ]
+    chart = read_page(page_of(keep(tmp_path / "run", events=events))).chart("updates")
+
+    assert [one["names"]["en"] for one in chart["series"]] == ["a", "b"]
+    assert [one["x"] for one in chart["series"]] == [[16, 32, 48, 64, 80]] * 2
+    assert [one["y"] for one in chart["series"]] == [[0.5] * 5, [0.25] * 5]

@@ -85,6 +85,12 @@ def points(values: npt.NDArray[Any] | Iterable[float]) -> list[float | int | Non
     return [value if math.isfinite(value) else None for value in array.tolist()]
 
 
+def as_float32(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return numbers with the digits of float32; what is too large for it is infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
 def names(key: str, facts: Facts | None = None) -> dict[str, str]:
     """Return a text of a chart in every language."""
     return {language: plain(key, language, facts) for language in LANGUAGES}
@@ -150,7 +156,7 @@ def _loss_chart(
             "train",
             names("series.smooth", facts),
             numbers[drawn],
-            smooth[drawn].astype(np.float32),
+            as_float32(smooth[drawn]),
         ),
         *_epoch_series(story, "loss", budget),
     ]
@@ -226,7 +232,7 @@ def _updates_chart(story: Story, budget: Budget) -> Chart:
             f"run-{place % COLOURS}",
             same_name(layer),
             np.array(iterations)[kept],
-            np.array(sizes, np.float32)[kept],
+            as_float32(np.array(sizes)[kept]),
         )
         series.append(one | {"dashed": place >= COLOURS})
     return {"id": "updates", "scale": "log", "series": series, "marks": []}
@@ -236,7 +242,7 @@ def _rate_chart(story: Story, budget: Budget) -> Chart:
     rates = story.stretches.learning_rate
     kept = thin(rates, budget.line_points)
     x = story.stretches.iterations_done[kept]
-    series = [line("line", "rate", names("series.rate"), x, rates[kept].astype(np.float32))]
+    series = [line("line", "rate", names("series.rate"), x, as_float32(rates[kept]))]
     return {"id": "rate", "scale": "linear", "zero": True, "series": series, "marks": []}
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from epochwise.report.blocks import cell, figure, paragraph, section, table
 from epochwise.report.budget import Budget
-from epochwise.report.charts import COLOURS, Chart, line, points, same_name
+from epochwise.report.charts import COLOURS, Chart, as_float32, line, points, same_name
 from epochwise.report.facts import smoothing_window
 from epochwise.report.ledger import metric_names
 from epochwise.report.markup import Child, Html, element
@@ -126,10 +126,10 @@ def _smooth(story: Story, place: int, budget: Budget) -> list[Chart]:
         return []
     smooth = trailing_mean(
         losses, story.batch_sizes[: losses.size].astype(np.float64), smoothing_window(story)
-    ).astype(np.float32)
+    )
     kept = thin(smooth, budget.line_points)
     done = kept + 1 + story.iterations_before
-    return [_line("line", story, place, done, smooth[kept])]
+    return [_line("line", story, place, done, as_float32(smooth[kept]))]
 
 
 def _evaluated(story: Story, place: int, name: str, budget: Budget) -> list[Chart]:

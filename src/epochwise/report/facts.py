@@ -146,7 +146,7 @@ def _speed_facts(story: Story) -> dict[str, Fact]:
     if stretches.elapsed.size:
         facts["spent.seconds"] = float(stretches.elapsed[-1])
     seconds = float(stretches.seconds.sum())
-    if seconds <= 0:
+    if not 0 < seconds < math.inf:
         return facts
     return facts | {
         "speed.samples_per_second": round(int(story.batch_sizes.sum()) / seconds),
@@ -222,7 +222,8 @@ def _losses_of(story: Story, one: Pass) -> np.ndarray[Any, np.dtype[np.float64]]
 
 def _float32(value: float) -> float:
     """A number that was kept with the precision of float32, by its own shortest digits."""
-    return float(str(np.float32(value)))
+    with np.errstate(over="ignore"):
+        return float(str(np.float32(value)))
 
 
 def _whole(fraction: Fraction) -> Fact:

@@ -198,7 +198,10 @@ def _about(story: Story, facts: Facts) -> Html:
         ("optimizer", _text(kind)),
         ("loss", _text(header.model.get("loss"))),
         ("held_out", known("about.held_out", facts)),
-        ("split", _text(header.split.get("rule")) if header.split else None),
+        (
+            "split",
+            _text(header.split.get("rule")) if isinstance(header.split, Mapping) else None,
+        ),
         ("test_samples", known("about.test_samples", facts)),
         ("test", _metrics(run.test) if run.test else None),
         ("seed", known("about.seed", facts)),
@@ -222,7 +225,11 @@ def _metrics(metrics: Mapping[str, float]) -> Html:
 
 
 def _command(arguments: Sequence[str] | None) -> Html | None:
-    return _code(shlex.join(["epochwise", *arguments])) if arguments is not None else None
+    return (
+        _code(shlex.join(["epochwise", *map(str, arguments)]))
+        if arguments is not None
+        else None
+    )
 
 
 def _code(value: object) -> Html | None:

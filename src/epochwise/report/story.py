@@ -14,9 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from epochwise.errors import RunError
 from epochwise.events import EpochDone, Evaluated, Event, IterationsDone, RunBegun
 from epochwise.record import Header, Run, read_run, read_series
 from epochwise.report.evidence import Evidence, read_evidence
+
+LARGEST = 2**53
+"""No count in a page may exceed this, the last whole number that a browser tells apart."""
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -99,7 +103,8 @@ class Story:
         """
         before = self.run.position.samples_done - int(self.batch_sizes.sum())
         sums = np.concatenate([[0], np.cumsum(self.batch_sizes)]) + before
-        done: Counts = sums[np.asarray(iterations_done) - self.iterations_before]
+        places = np.asarray(iterations_done) - self.iterations_before
+        done: Counts = sums[np.clip(places, 0, sums.size - 1)]
         return done
 
     def elapsed_after(self, iterations_done: Counts) -> Floats:
@@ -157,7 +162,17 @@ class _Notes:
     _seconds_in_epoch: float = 0.0
 
     def on_event(self, event: Event) -> None:
-        """See `Listener.on_event`."""
+        """See `Listener.on_event`.
+
+        Raises:
+            RunError: a count is larger than any training's.
+        """
+        if max(event.position.iterations_done, event.position.samples_done) > LARGEST:
+            raise RunError(
+                f"The record tells of {event.position.iterations_done:,} iterations and "
+                f"{event.position.samples_done:,} samples, which no training has.",
+                "restore events.jsonl from a copy, or remove the folder.",
+            )
         match event:
             case RunBegun() if not self._iterations:
                 self.iterations_before = event.position.iterations_done
