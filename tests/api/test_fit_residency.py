@@ -12,6 +12,7 @@ import pytest
 import epochwise
 from epochwise.data import feed as feed_module
 from epochwise.engines.on_jax import engine as engine_module
+from epochwise.engines.on_jax import placing
 
 L = keras.layers
 RNG = np.random.default_rng(2)
@@ -41,13 +42,13 @@ def trained(**options: Any) -> tuple[list[bytes], Any]:
 def copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of samples in each copy to the device."""
     counts: list[int] = []
-    to_device = engine_module._to_device
+    to_device = engine_module.to_device
 
     def noting(samples: Any) -> Any:
         counts.append(samples.count)
         return to_device(samples)
 
-    monkeypatch.setattr(engine_module, "_to_device", noting)
+    monkeypatch.setattr(engine_module, "to_device", noting)
     return counts
 
 
@@ -59,7 +60,7 @@ def test_a_small_device_gets_windows_and_changes_no_bit(
     expected = trained(**held_out)
     resident = list(copied)
     copied.clear()
-    monkeypatch.setattr(engine_module, "free_host_bytes", lambda: 4_000)
+    monkeypatch.setattr(placing, "free_host_bytes", lambda: 4_000)
     monkeypatch.setattr(feed_module, "GATHERED_BYTES", 700)
 
     found = trained(**held_out)
@@ -75,7 +76,7 @@ def test_a_set_that_fits_alone_leaves_validation_to_be_gathered(
     """The training set goes first; validation data that fit no longer come in windows."""
     expected = trained(validation_data=(X, Y))
     copied.clear()
-    monkeypatch.setattr(engine_module, "free_host_bytes", lambda: 8_000)
+    monkeypatch.setattr(placing, "free_host_bytes", lambda: 8_000)
     monkeypatch.setattr(feed_module, "GATHERED_BYTES", 700)
 
     assert trained(validation_data=(X, Y)) == expected
@@ -106,7 +107,7 @@ def test_a_memory_map_with_a_split_is_never_read_as_a_whole(
 
 def test_one_other_sample_in_a_window_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison can fail: a window gathered from the wrong rows changes the weights."""
-    monkeypatch.setattr(engine_module, "free_host_bytes", lambda: 4_000)
+    monkeypatch.setattr(placing, "free_host_bytes", lambda: 4_000)
     expected = trained()
     gather = feed_module._gather
 

@@ -7,14 +7,15 @@ that indices or gathered samples take; where they are cut changes no weight.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from epochwise.data.order import Order, index_type
-from epochwise.data.samples import Samples
+from epochwise.data.samples import Samples, aligned_empty
 from epochwise.plan import Plan
 
 INDEX_ENTRIES = 1 << 20
@@ -182,9 +183,10 @@ def _gather(train: Samples, rows: npt.NDArray[np.signedinteger], capacity: int) 
     room = capacity * rows.shape[1]
 
     def gather(leaf: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        out = np.empty((room, *leaf.shape[1:]), leaf.dtype)
+        shape = (room, *leaf.shape[1:])
+        out = aligned_empty(math.prod(shape), leaf.dtype).reshape(shape)
         np.take(leaf, flat, axis=0, out=out[: flat.size], mode="clip")
         out[flat.size :] = 0
         return out
 
-    return train.map(gather)
+    return replace(train.map(gather), private=True)

@@ -9,6 +9,7 @@ bits; a memory map stays as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,7 +52,7 @@ def given_samples(
         return weighed_by_class(samples, class_weight)
     each = samples.weight
     if isinstance(each, np.ndarray) and isinstance(samples.y, (tuple, Mapping)):
-        return Samples(x=samples.x, y=samples.y, weight=map_leaves(lambda _: each, samples.y))
+        return replace(samples, weight=map_leaves(lambda _: each, samples.y))
     return samples
 
 
@@ -179,7 +180,7 @@ def weighed_by_class(samples: Samples, class_weight: ClassWeight) -> Samples:
             "give sample_weight=, with an array for each target.",
         )
     weight = _of_classes(_class_numbers(samples.y), class_weight)
-    return Samples(x=samples.x, y=samples.y, weight=weight, divisor=samples.divisor)
+    return replace(samples, weight=weight)
 
 
 def weighing_by_class(class_weight: ClassWeight | None) -> Callable[[Samples], Samples] | None:

@@ -6,7 +6,7 @@ Owns the shape of a data set in memory. Reads no file and imports no framework.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,6 +33,24 @@ def leaves(arrays: Arrays | None) -> tuple[Array, ...]:
     return (arrays,)
 
 
+ALIGNMENT = 64
+"""What the addresses of arrays are multiples of that devices read in place [bytes]."""
+
+
+def aligned_empty(count: int, dtype: npt.DTypeLike) -> Array:
+    """Return an array of `count` elements, not set, at an address of `ALIGNMENT`.
+
+    Example:
+        >>> array = aligned_empty(1000, np.float32)
+        >>> array.shape, array.ctypes.data % ALIGNMENT
+        ((1000,), 0)
+    """
+    dtype = np.dtype(dtype)
+    raw = np.empty(count * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + count * dtype.itemsize].view(dtype)
+
+
 def map_leaves(change: Callable[[Array], Array], arrays: Arrays | None) -> Any:
     """Return the same tree with each of its arrays changed."""
     if arrays is None:
@@ -55,12 +73,15 @@ class Samples:
         weight: one weight a sample, shape `(N,)`, or `None` for all equal.
         divisor: what `x` is divided by, as float32, inside the batch; 255.0 for
             uint8 images of full range, `None` to hand `x` over as it is.
+        private: whether nobody outside this package holds the arrays, so that a device
+            that computes in the host's memory may read them where they lie.
     """
 
     x: Arrays
     y: Arrays | None = None
     weight: Arrays | None = None
     divisor: float | None = None
+    private: bool = False
 
     @property
     def count(self) -> int:
@@ -75,11 +96,11 @@ class Samples:
 
     def map(self, change: Callable[[Array], Array]) -> Samples:
         """Return the same samples with each of their arrays changed."""
-        return Samples(
+        return replace(
+            self,
             x=map_leaves(change, self.x),
             y=map_leaves(change, self.y),
             weight=map_leaves(change, self.weight),
-            divisor=self.divisor,
         )
 
     def rows(self, rows: npt.NDArray[np.int64]) -> Samples:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from epochwise.data.samples import Samples
+from epochwise.engines.importing import NOT_FOR_TRAINING, postponed
 from epochwise.engines.memory import parts_that_fit
 from epochwise.engines.probing import NoProbe
 from epochwise.errors import BackendError, EpochwiseError, ModelError
@@ -122,10 +123,11 @@ def _check_jaxlib() -> None:
 
 def import_framework() -> None:
     """Import Keras and what an engine needs, which takes a while; may run in a thread."""
-    import keras
+    with postponed(NOT_FOR_TRAINING):
+        import keras
 
-    if keras.config.backend() == "jax":
-        import epochwise.engines.on_jax  # noqa: F401
+        if keras.config.backend() == "jax":
+            import epochwise.engines.on_jax  # noqa: F401
 
 
 def engine_for(

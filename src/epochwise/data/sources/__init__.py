@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from epochwise.data.samples import Dataset
@@ -61,10 +62,10 @@ def load(source: str | os.PathLike[str], *, label: str | None = None) -> Dataset
     """
     if isinstance(source, str) and source in NAMES:
         _refuse_label(label, source)
-        return read_named(source)
+        return _private(read_named(source))
     path = Path(source)
     try:
-        return _read(path, label)
+        return _private(_read(path, label))
     except DataError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
@@ -77,6 +78,16 @@ def load(source: str | os.PathLike[str], *, label: str | None = None) -> Dataset
             f"{path}: its arrays do not fit in this machine's memory.",
             "use a smaller file, or np.load(..., mmap_mode='r') and epochwise.fit in Python.",
         ) from error
+
+
+def _private(dataset: Dataset) -> Dataset:
+    """Return the data set with a note that its arrays are this package's own."""
+    train, test = dataset.train, dataset.test
+    return replace(
+        dataset,
+        train=replace(train, private=True),
+        test=None if test is None else replace(test, private=True),
+    )
 
 
 def _read(path: Path, label: str | None) -> Dataset:

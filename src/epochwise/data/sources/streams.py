@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from epochwise.data.samples import Array
+from epochwise.data.samples import Array, aligned_empty
 from epochwise.data.sources.limits import CHUNK_BYTES
 from epochwise.errors import DataError
 
@@ -118,7 +118,7 @@ def read_as_stored(stream: Bytes, header: Header, place: str) -> Array:
 
 def _read(stream: Bytes, header: Header, target: np.dtype[Any], place: str) -> Array:
     count = prod(header.shape)
-    flat = np.empty(count, target)
+    flat = aligned_empty(count, target)
     if header.dtype == target:
         raw = flat.view(np.uint8)
         for start in range(0, raw.size, CHUNK_BYTES):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,7 +16,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from epochwise.data.feed import Window
 from epochwise.data.samples import Array, Samples
-from epochwise.engines.memory import free_host_bytes
+from epochwise.engines.on_jax.compiling import Compiler, Lower, Program
 from epochwise.engines.on_jax.execution import Execution, choose
 from epochwise.engines.on_jax.iteration import (
     Trained,
@@ -28,6 +26,7 @@ from epochwise.engines.on_jax.iteration import (
     training_iteration,
 )
 from epochwise.engines.on_jax.pending import JaxPending, calls_of
+from epochwise.engines.on_jax.placing import device_name, to_device
 from epochwise.engines.on_jax.pooling import rewrite_pooling
 from epochwise.engines.on_jax.updates import groups_of, update_sizes
 from epochwise.engines.rates import learning_rate_of, set_learning_rate
@@ -48,9 +47,6 @@ from epochwise.events import EngineDescription
 Specification = Any
 """A tree of `jax.ShapeDtypeStruct`: what a program is compiled for."""
 
-Program = Any
-"""A compiled program, `jax.stages.Compiled`."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LoadedWindow:
@@ -59,29 +55,6 @@ class LoadedWindow:
     window: Window
     data: Batch
     rows: jax.Array
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Compiler:
-    """Compiles each program once and counts."""
-
-    programs: dict[object, Program] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    def compile(self, wanted: Mapping[object, Callable[[], Any]]) -> None:
-        """Compile what is wanted and not there yet, side by side.
-
-        Args:
-            wanted: by key, a function that traces and lowers the program.
-        """
-        began = time.perf_counter()
-        missing = {key: lower for key, lower in wanted.items() if key not in self.programs}
-        if missing:
-            lowered = {key: lower() for key, lower in missing.items()}
-            with ThreadPoolExecutor(len(lowered)) as pool:
-                compiled = pool.map(lambda program: program.compile(), lowered.values())
-                self.programs.update(zip(lowered, compiled, strict=True))
-            self.seconds += time.perf_counter() - began
 
 
 class JaxEngine:
@@ -118,12 +91,13 @@ class JaxEngine:
         build(model, example)
         self._iteration = training_iteration(model, example.divisor, microbatch_size)
         self._evaluation = evaluation(model, example.divisor)
-        self._resident = None if resident is None else _to_device(resident)
+        self._resident = None if resident is None else to_device(resident)
         if validation is resident:
             self._validation = self._resident
         else:
-            self._validation = None if validation is None else _to_device(validation)
-        self._compiler = _Compiler()
+            self._validation = None if validation is None else to_device(validation)
+        self._compiler = Compiler()
+        self._traces: dict[object, tuple[ClosedJaxpr, Any]] = {}
         self._fresh_metrics = reset_values(model)
         self._groups = groups_of(model)
         self._platform = jax.default_backend()
@@ -150,7 +124,7 @@ class JaxEngine:
     @property
     def compilations(self) -> int:
         """See `Engine.compilations`."""
-        return len(self._compiler.programs)
+        return self._compiler.count
 
     @property
     def compile_seconds(self) -> float:
@@ -164,7 +138,9 @@ class JaxEngine:
 
     def trace(self, example: Samples) -> None:
         """Trace one iteration, to see whether the model can be compiled at all."""
-        self._traced(self.take(), _to_specification(example), example.count, np.int32)
+        samples = _to_specification(example)
+        data = samples if self._resident is None else _structs(self._resident)
+        self._traced(_structs(self.take()), data, example.count, np.int32)
 
     def take(self, *, fresh_metrics: bool = False) -> Values:
         """See `Engine.take`."""
@@ -194,29 +170,29 @@ class JaxEngine:
     def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
         """See `Engine.prepare`."""
         values = self.take()
-        wanted = {}
-        for window in training:
-            key, lower = self._training_program(values, self._specify(window, self._resident))
-            wanted[key] = lower
-        for window in evaluating:
-            key, lower = self._evaluation_program(
-                values, self._specify(window, self._validation)
-            )
-            wanted[key] = lower
-        self._compiler.compile(wanted)
+        wanted = [
+            self._training_program(values, self._specify(window, self._resident))
+            for window in training
+        ] + [
+            self._evaluation_program(values, self._specify(window, self._validation))
+            for window in evaluating
+        ]
+        for key, lower in wanted:
+            self._compiler.begin(key, lower)
+        for key, lower in wanted[:1]:
+            self._compiler.program(key, lower)
 
     def training_program(self, window: Window) -> Program:
         """Return the compiled program that trains on such windows."""
         specified = self._specify(window, self._resident)
         key, lower = self._training_program(self.take(), specified)
-        self._compiler.compile({key: lower})
-        return self._compiler.programs[key]
+        return self._compiler.program(key, lower)
 
     def load(self, window: Window, *, evaluating: bool = False) -> LoadedWindow:
         """See `Engine.load`."""
         data = self._validation if evaluating else self._resident
         if window.samples is not None:
-            data = _to_device(window.samples)
+            data = to_device(window.samples)
         assert data is not None
         return LoadedWindow(window=window, data=data, rows=jax.device_put(window.rows))
 
@@ -235,8 +211,7 @@ class JaxEngine:
         before and after it are at hand; nothing waits for it.
         """
         key, lower = self._training_program(values, _specification(loaded))
-        self._compiler.compile({key: lower})
-        program = self._compiler.programs[key]
+        program = self._compiler.program(key, lower)
         if not self._scans:
             # The program takes over the memory of the values it is given; the model still
             # holds these, so the first iteration is given a copy.
@@ -268,8 +243,7 @@ class JaxEngine:
     ) -> tuple[Values, JaxPending]:
         """See `Engine.evaluate`."""
         key, lower = self._evaluation_program(values, _specification(loaded))
-        self._compiler.compile({key: lower})
-        program = self._compiler.programs[key]
+        program = self._compiler.program(key, lower)
         metrics = values.metrics
         ends = [stop] if self._scans else range(start + 1, stop + 1)
         for end in ends:
@@ -308,8 +282,7 @@ class JaxEngine:
             sizes = partial(update_sizes, list(self._groups.values()))
             return jax.jit(sizes).lower(_structs(before), _structs(after))
 
-        self._compiler.compile({key: lower})
-        found: jax.Array = self._compiler.programs[key](before, after)
+        found: jax.Array = self._compiler.program(key, lower)(before, after)
         return found
 
     @property
@@ -328,16 +301,18 @@ class JaxEngine:
     ) -> tuple[ClosedJaxpr, Any]:
         """Trace one iteration at a batch size; return its program and the results' tree."""
         rows = jax.ShapeDtypeStruct((batch_size,), dtype)
-        program, result = jax.make_jaxpr(self._iteration, return_shape=True)(
-            _structs(values), data, rows
-        )
-        if self._chosen is None:
-            self._chosen = choose(program.jaxpr, self._platform, self._told)
-        return rewrite_pooling(program, self._platform), result
+        key = _key((values, data, rows))
+        if key not in self._traces:
+            trace = jax.make_jaxpr(self._iteration, return_shape=True)
+            program, result = trace(values, data, rows)
+            if self._chosen is None:
+                self._chosen = choose(program.jaxpr, self._platform, self._told)
+            self._traces[key] = rewrite_pooling(program, self._platform), result
+        return self._traces[key]
 
     def _training_program(
         self, values: Values, loaded: tuple[Specification, ...]
-    ) -> tuple[object, Callable[[], Any]]:
+    ) -> tuple[object, Lower]:
         """Return the key of the training program for such windows, and how to lower it."""
         data, rows = loaded
         key = ("train", _key(data), _key(rows))
@@ -408,7 +383,7 @@ class JaxEngine:
 
     def _evaluation_program(
         self, values: Values, loaded: tuple[Specification, ...]
-    ) -> tuple[object, Callable[[], Any]]:
+    ) -> tuple[object, Lower]:
         """Return the key of the evaluation program for such windows, and how to lower it."""
         data, rows = loaded
         key = ("evaluate", _key(data), _key(rows))
@@ -450,33 +425,10 @@ class JaxEngine:
         return key, lower
 
 
-def device_name() -> str:
-    """Return the kind and number of devices that JAX computes on."""
-    devices = jax.devices()
-    kind = devices[0].platform
-    name = kind if kind == "cpu" else f"{kind} ({devices[0].device_kind})"
-    return name if len(devices) == 1 else f"{len(devices)} x {name}"
-
-
-def free_device_bytes() -> int | None:
-    """Return what is free on the device that computes [bytes]; `None` if nobody tells."""
-    device = jax.devices()[0]
-    told = device.memory_stats()
-    if told and "bytes_limit" in told:
-        return int(told["bytes_limit"]) - int(told.get("bytes_in_use", 0))
-    return free_host_bytes() if device.platform == "cpu" else None
-
-
 def _all_finite(arrays: Sequence[jax.Array]) -> jax.Array:
     """Tell whether no array holds NaN or infinity."""
     finite = [jnp.isfinite(leaf).all() for leaf in arrays]
     return jnp.all(jnp.stack(finite)) if finite else jnp.bool_(True)
-
-
-def _to_device(samples: Samples) -> Batch:
-    """Copy samples to the device as they are."""
-    batch: Batch = jax.tree.map(jax.device_put, Batch(samples.x, samples.y, samples.weight))
-    return batch
 
 
 def _to_specification(samples: Samples) -> Specification:

@@ -11,8 +11,9 @@ import keras
 import numpy as np
 
 from epochwise.data.feed import Window
-from epochwise.engines.on_jax.engine import JaxEngine, LoadedWindow, free_device_bytes
+from epochwise.engines.on_jax.engine import JaxEngine, LoadedWindow
 from epochwise.engines.on_jax.iteration import gather
+from epochwise.engines.on_jax.placing import free_device_bytes
 from epochwise.engines.probing import HOST_SHARE, Gradients, ProgramMemory, Squares
 from epochwise.engines.values import Batch, Values, has_own_step
 from epochwise.errors import ModelError

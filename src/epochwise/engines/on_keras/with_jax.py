@@ -14,8 +14,8 @@ import keras
 
 from epochwise.data.feed import Window
 from epochwise.data.samples import Array
-from epochwise.engines.on_jax.engine import device_name
 from epochwise.engines.on_jax.iteration import evaluation, learning_rate, training_iteration
+from epochwise.engines.on_jax.placing import device_name
 from epochwise.engines.on_keras.engine import KerasEngine, LoadedWindow, Told
 from epochwise.engines.on_keras.iteration import all_finite
 from epochwise.engines.values import Values, has_own_step, variables
