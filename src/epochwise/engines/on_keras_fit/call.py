@@ -138,24 +138,3 @@ def _rows(tree: Any) -> int | None:
     first = keras.tree.flatten(tree)[0]
     shape = getattr(first, "shape", None)
     return int(shape[0]) if shape is not None and len(shape) else None
-
-
-def count_updates(model: keras.Model) -> dict[str, int]:
-    """Return the updates that each optimizer of the model has counted, by its name.
-
-    Where two have the same name they go by the attributes that hold them.
-    """
-    held = {"optimizer": model.optimizer} | vars(model)
-    named = {
-        attribute: optimizer
-        for attribute, optimizer in held.items()
-        if isinstance(optimizer, keras.optimizers.Optimizer)
-        and (attribute == "optimizer" or optimizer is not model.optimizer)
-    }
-    names = [optimizer.name for optimizer in named.values()]
-    return {
-        attribute if names.count(optimizer.name) > 1 else optimizer.name: int(
-            keras.ops.convert_to_numpy(optimizer.iterations)
-        )
-        for attribute, optimizer in named.items()
-    }

@@ -19,11 +19,11 @@ import keras
 
 from epochwise.engines.on_keras_fit.call import (
     batches_counted,
-    count_updates,
     innermost,
     read_call,
 )
 from epochwise.engines.on_keras_fit.forecast import Forecast, forecast
+from epochwise.engines.values import count_updates
 from epochwise.events import (
     EngineDescription,
     EpochBegun,
