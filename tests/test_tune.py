@@ -188,7 +188,7 @@ def test_a_target_that_is_never_reached() -> None:
         ({"y": np.zeros(240, np.int32)}, DataError, "nothing to learn"),
         ({"x": lambda: iter([])}, DataError, "batches of its own"),
     ],
-    ids=lambda value: str(value)[:40] if isinstance(value, dict) else None,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
 def test_what_cannot_be_is_refused(
     changes: dict[str, object], error: type[Exception], says: str
