@@ -75,7 +75,8 @@ def carry_out(
                 listener.on_event(event)
             if isinstance(event, Stopped):
                 break
-    job.model.optimizer.finalize_variable_values(job.model.trainable_weights)
+    if job.model.optimizer is not None:
+        job.model.optimizer.finalize_variable_values(job.model.trainable_weights)
 
 
 @contextmanager

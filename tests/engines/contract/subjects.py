@@ -7,7 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from epochwise.data.feed import ArrayFeed
+from epochwise.data.order import Order
+from epochwise.data.samples import Samples
+from epochwise.engines.base import Engine
+from epochwise.engines.select import engine_for
 from epochwise.events import IterationsDone, RunBegun
+from epochwise.plan import Plan
 
 L = keras.layers
 RNG = np.random.default_rng(0)
@@ -69,6 +75,24 @@ def weights_of(model: keras.Model) -> list[bytes]:
 def looks_at_iterations() -> keras.callbacks.Callback:
     """A callback that makes every segment one iteration long."""
     return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+
+
+def prepared(
+    model: keras.Model, samples: Samples, *, batch_size: int = 8
+) -> tuple[Engine[Any, Any], Any]:
+    """The engine of a model, ready to train and evaluate, and its first window, loaded."""
+    engine = engine_for(model, example=samples, resident=samples, validation=samples)
+    order = Order(samples=samples.count, seed=0, shuffle=False)
+    plan = Plan(samples=samples.count, batch_size=batch_size, epochs=1)
+    window = ArrayFeed(train=samples, order=order, plan=plan).window(0, 0)
+    engine.prepare([window], [window])
+    return engine, engine.load(window)
+
+
+def bits(engine: Engine[Any, Any], values: Any = None) -> dict[str, bytes]:
+    """All that training changes, bit for bit, by name."""
+    values = engine.take() if values is None else values
+    return {name: array.tobytes() for name, array in engine.to_host(values).items()}
 
 
 class Witness:

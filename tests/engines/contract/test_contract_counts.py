@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 from subjects import Witness, X, Y, network, reader
@@ -76,21 +75,3 @@ def test_iterations_may_end_inside_an_epoch(way: dict[str, Any]) -> None:
     assert run.position.iterations_done == 4
     assert run.position.epochs_done == 1
     assert run.position.iterations_in_epoch_done == 1
-
-
-def test_b18_iterations_whose_gradient_is_not_finite_update_nothing(
-    way: dict[str, Any],
-) -> None:
-    """B18: gradients are infinite in batches 2 and 5 of 10: 10 iterations, 8 updates."""
-    x = np.ones((20, 1), np.float32)
-    x[[4, 10]] = np.inf
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
-    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))
-    model.compile(optimizer, "mse", **way)
-
-    run = epochwise.fit(model, x, np.ones(20), batch_size=2, shuffle=False, verbose=0)
-
-    assert run.position.iterations_done == 10
-    assert list(run.updates.values()) == [8]
-    assert np.isfinite(model.get_weights()[0]).all()
-    assert np.isfinite(run.losses).tolist() == [i not in (2, 5) for i in range(10)]

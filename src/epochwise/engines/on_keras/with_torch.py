@@ -72,7 +72,8 @@ class GlobalRandomness:
 
     def assign(self, value: Any) -> None:
         """Put the generator into a state that it was in."""
-        self._module.set_rng_state(torch.as_tensor(value, device="cpu"))
+        state = value if isinstance(value, torch.Tensor) else torch.tensor(np.array(value))
+        self._module.set_rng_state(state.cpu())
 
 
 class TorchEngine(KerasEngine):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
+from subjects import Witness, looks_at_iterations
 
 import epochwise
-from epochwise.events import IterationsDone
 from epochwise.progress import summary
 
 BATCHES = 10
@@ -22,33 +24,27 @@ def data(overflowing: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     return x, np.ones((BATCHES, 1), np.float32)
 
 
-def trained(overflowing: tuple[int, ...]) -> tuple[keras.Model, epochwise.Run, list[float]]:
+def trained(
+    way: dict[str, Any], overflowing: tuple[int, ...]
+) -> tuple[keras.Model, epochwise.Run, list[float | None]]:
     """A linear model under a loss scale, its run, and the learning rate of each iteration."""
     model = keras.Sequential(
         [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
     )
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay(list(range(8)), SCHEDULE)
     scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(schedule))
-    model.compile(scaled, "mean_absolute_error", jit_compile=True)
-    rates: list[float] = []
-
-    class Rates:
-        def on_event(self, event: object) -> None:
-            if isinstance(event, IterationsDone):
-                assert event.learning_rate is not None
-                rates.append(event.learning_rate)
-
-    each = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+    model.compile(scaled, "mean_absolute_error", **way)
+    seen = Witness()
     run = epochwise.fit(
-        model, *data(overflowing), batch_size=1, shuffle=False, verbose=0, callbacks=[each],
-        listeners=[Rates()],
+        model, *data(overflowing), batch_size=1, shuffle=False, verbose=0,
+        callbacks=[looks_at_iterations()], listeners=[seen],
     )  # fmt: skip
-    return model, run, rates
+    return model, run, seen.rates
 
 
-def test_b18_k06_skipped_updates_move_no_schedule_and_are_reported() -> None:
+def test_b18_k06_skipped_updates_move_no_schedule_and_are_reported(way: dict[str, Any]) -> None:
     """B18, K06: 10 iterations with infinite gradients in two: 8 updates, 2 skipped."""
-    model, run, rates = trained(OVERFLOWING)
+    model, run, rates = trained(way, OVERFLOWING)
 
     assert run.position.iterations_done == 10
     assert list(run.updates.values()) == [8]
@@ -62,9 +58,9 @@ def test_b18_k06_skipped_updates_move_no_schedule_and_are_reported() -> None:
     assert "10 iterations, 8 weight updates (2 skipped" in summary(run)[0]
 
 
-def test_b18_without_overflow_nothing_is_skipped() -> None:
+def test_b18_without_overflow_nothing_is_skipped(way: dict[str, Any]) -> None:
     """B18: the counts can be equal: finite gradients make every iteration an update."""
-    _, run, _ = trained(())
+    _, run, _ = trained(way, ())
 
     assert list(run.updates.values()) == [10]
     assert list(run.skipped.values()) == [0]
@@ -99,11 +95,11 @@ class WithLoss(WithoutTraining):
 
 @pytest.mark.parametrize("kind", [WithoutTraining, WithTraining, WithLoss])
 def test_b09_microbatches_make_one_update_whatever_the_model_takes(
-    kind: type[keras.Model],
+    way: dict[str, Any], kind: type[keras.Model]
 ) -> None:
     """B09: 8 microbatches, 4 an iteration, are 2 updates for any signature."""
     model = kind()
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", **way)
     x, y = np.ones((8, 1), np.float32), np.ones((8, 1), np.float32)
 
     run = epochwise.fit(model, x, y, batch_size=4, microbatch_size=1, verbose=0)
