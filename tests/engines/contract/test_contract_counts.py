@@ -58,20 +58,20 @@ def test_the_plan_is_what_runs(way: dict[str, Any]) -> None:
     seen = Witness()
     model = network(way)
 
-    run = epochwise.fit(model, X, Y, batch_size=32, epochs=3, verbose=0, listeners=[seen])
+    run = epochwise.fit(model, X, Y, batch_size=8, epochs=3, verbose=0, listeners=[seen])
 
     assert run.plan is not None
     assert run.position == run.plan.position(run.plan.iterations)
     assert seen.samples == [run.plan.batch_size_of(i) for i in range(run.plan.iterations)]
-    assert len(run.losses) == run.plan.iterations == 9
-    assert list(run.updates.values()) == [9]
-    assert int(model.optimizer.iterations) == 9
+    assert len(run.losses) == run.plan.iterations == 30
+    assert list(run.updates.values()) == [30]
+    assert int(model.optimizer.iterations) == 30
 
 
 def test_iterations_may_end_inside_an_epoch(way: dict[str, Any]) -> None:
-    """4 iterations of 3 an epoch: one whole epoch and one iteration of the next."""
-    run = epochwise.fit(network(way), X, Y, batch_size=32, iterations=4, verbose=0)
+    """12 iterations of 10 an epoch: one whole epoch and two iterations of the next."""
+    run = epochwise.fit(network(way), X, Y, batch_size=8, iterations=12, verbose=0)
 
-    assert run.position.iterations_done == 4
+    assert run.position.iterations_done == 12
     assert run.position.epochs_done == 1
-    assert run.position.iterations_in_epoch_done == 1
+    assert run.position.iterations_in_epoch_done == 2

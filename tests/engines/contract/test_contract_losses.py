@@ -55,11 +55,11 @@ def test_own_losses_are_those_of_each_batch_before_its_update(way: dict[str, Any
     """Brute force: the batches one by one through `model.fit`, its loss taken each time."""
     theirs, ours = network(way), network(way)
     expected = []
-    for first in range(0, 75, 16):
-        batch = X[first : first + 16], Y[first : first + 16]
-        expected += theirs.fit(*batch, batch_size=16, shuffle=False, verbose=0).history["loss"]
+    for first in range(0, 75, 8):
+        batch = X[first : first + 8], Y[first : first + 8]
+        expected += theirs.fit(*batch, batch_size=8, shuffle=False, verbose=0).history["loss"]
 
-    run = epochwise.fit(ours, X, Y, batch_size=16, shuffle=False, verbose=0)
+    run = epochwise.fit(ours, X, Y, batch_size=8, shuffle=False, verbose=0)
 
     np.testing.assert_allclose(run.losses, expected, rtol=2e-5)
 
@@ -68,7 +68,7 @@ def test_own_losses_are_those_of_each_batch_before_its_update(way: dict[str, Any
 def test_weights_and_history_are_those_of_model_fit(way: dict[str, Any], kind: str) -> None:
     """The short last batch has its own statistics, and dropout draws what Keras's seed says."""
     theirs, ours = network(way, kind), network(way, kind)
-    options = {"batch_size": 16, "epochs": 2, "shuffle": False, "verbose": 0}
+    options = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
     options["validation_data"] = (X[:50], Y[:50])
 
     expected = theirs.fit(X, Y, **options)
@@ -87,7 +87,7 @@ def test_another_seed_draws_another_dropout(way: dict[str, Any]) -> None:
     second.layers[2].seed_generator.state.assign([6, 0])
 
     one, other = (
-        epochwise.fit(model, X, Y, batch_size=16, shuffle=False, verbose=0)
+        epochwise.fit(model, X, Y, batch_size=8, shuffle=False, verbose=0)
         for model in (first, second)
     )
 

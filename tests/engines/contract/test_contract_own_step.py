@@ -294,7 +294,7 @@ def test_why_it_is_slower_is_in_the_first_line_of_a_run(
     """Whoever is not trained by the compiled engine is told so, and why."""
     seen = Witness()
 
-    epochwise.fit(network(way), X, Y, verbose=2, listeners=[seen])
+    epochwise.fit(network(way), X, Y, batch_size=8, verbose=2, listeners=[seen])
 
     assert seen.begun is not None
     engine = seen.begun.engine

@@ -79,11 +79,11 @@ def test_an_exception_leaves_the_weights_of_the_last_boundary(way: dict[str, Any
 
     model, expected = network(way), network(way)
     with pytest.raises(RuntimeError, match="theirs"):
-        epochwise.fit(model, X, Y, epochs=3, verbose=0, callbacks=[Fail()])
-    epochwise.fit(expected, X, Y, epochs=1, verbose=0)
+        epochwise.fit(model, X, Y, batch_size=8, epochs=3, verbose=0, callbacks=[Fail()])
+    epochwise.fit(expected, X, Y, batch_size=8, verbose=0)
 
     assert weights_of(model) == weights_of(expected)
-    epochwise.fit(model, X, Y, verbose=0)
+    epochwise.fit(model, X, Y, batch_size=8, verbose=0)
 
 
 def test_values_stay_as_they_are_whatever_is_trained_later(way: dict[str, Any]) -> None:

@@ -176,7 +176,11 @@ def _learn(model: keras.Model, tools: Tools, batch: Batch) -> Learned:
     model._loss_tracker.update_state(
         learned.loss, sample_weight=int(leaves(batch.x)[0].shape[0])
     )
-    model.compute_metrics(batch.x, batch.y, learned.predicted, sample_weight=batch.weight)
+    if type(model).compute_metrics is not keras.Model.compute_metrics:
+        model.compute_metrics(batch.x, batch.y, learned.predicted, sample_weight=batch.weight)
+    elif model._compile_metrics is not None:
+        # The same without the results, which nobody reads before the segment ends.
+        model._compile_metrics.update_state(batch.y, learned.predicted, batch.weight)
     return learned
 
 
