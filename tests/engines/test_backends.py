@@ -60,7 +60,7 @@ print(json.dumps({"position": repr(run.position), "names": sorted(run.history)})
 """
 
 STOPS = """
-ids = np.arange(23, dtype=np.float32).reshape(-1, 1)
+ids = np.arange(22, dtype=np.float32).reshape(-1, 1)
 
 def reads_ids():
     model = keras.Sequential(
@@ -85,7 +85,8 @@ for name, options in {
     },
 }.items():
     run = epochwise.fit(reads_ids(), ids + 1, ids, seed=9, verbose=0, **options)
-    told[name] = [run.losses.tolist(), repr(run.position), run.stop.rule, list(run.updates.values())]
+    updates = list(run.updates.values())
+    told[name] = [run.losses.tolist(), repr(run.position), run.stop.rule, updates]
 print(json.dumps(told))
 """
 
