@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -88,8 +88,9 @@ def begin(disk: LoggingDisk, path: Path) -> RunFolder:
 def fresh(disk: LoggingDisk, path: Path) -> RunFolder:
     """Keep a run; a save that the disk refuses is not tried again."""
     folder = begin(disk, path)
-    folder.sync()
-    disk.mark("begun")
+    with suppress(RunError):
+        folder.sync()
+        disk.mark("begun")
     checkpoints = Checkpoints(folder, keep_last=KEEP_LAST)
     for iteration in range(1, SAVES + 1):
         with suppress(RunError):
@@ -250,17 +251,30 @@ def main() -> None:
         disk = LoggingDisk()
         count = survive(disk, root / "long", torn=torn)
         print(f"power loss: {count} images of {len(disk.log)} prefixes recovered, all")
-        count = 0
-        for place in range(1, disk.file_syncs):  # without its header no run begins
-            failing = LoggingDisk(fail_sync=place)
-            count += survive(failing, root / f"failing-{place}", torn=0)
-        failed = disk.file_syncs - 1
+        places = range(1, disk.file_syncs)  # without its header no run begins
+        count, failed = after_failed_syncs(root, places), len(places)
         print(f"  after one of {failed} syncs of files failed: {count} images recovered, all")
         for story in (fresh, killed):
             syncs, noticed = without_one_sync(story, root / story.__name__)
             left_out = f"{story.__name__}, without one of {syncs} syncs"
             print(f"  {left_out}: noticed {len(noticed)} times of {syncs}")
             assert len(noticed) == syncs
+
+
+def after_failed_syncs(root: Path, places: Iterable[int]) -> int:
+    """Let syncs of files fail, each alone, in a run that stops and goes on.
+
+    Args:
+        root: a folder.
+        places: which of them, from 0.
+
+    Returns:
+        How many images were recovered.
+    """
+    return sum(
+        survive(LoggingDisk(fail_sync=place), root / f"failing-{place}", torn=0)
+        for place in places
+    )
 
 
 def without_one_sync(

@@ -28,14 +28,9 @@ def test_every_sync_is_needed(tmp_path: Path, story: object) -> None:
     assert len(noticed) == syncs
 
 
-def lose_one_sync_of_the_record(tmp_path: Path) -> int:
-    """Return how many images were recovered after a sync of the record failed."""
-    return power_loss.survive(LoggingDisk(fail_sync=7), tmp_path / "root", torn=0)
-
-
 def test_what_a_failed_sync_lost_is_written_anew(tmp_path: Path) -> None:
     """A system that calls the next sync a success has not hidden the loss from us."""
-    assert lose_one_sync_of_the_record(tmp_path) > 500
+    assert power_loss.after_failed_syncs(tmp_path, (1, 7)) > 2_000
 
 
 def test_without_writing_anew_lines_are_lost(
@@ -45,7 +40,7 @@ def test_without_writing_anew_lines_are_lost(
     monkeypatch.setattr(AppendedFile, "_write_anew", lambda self: None)
 
     with pytest.raises(AssertionError, match="missing"):
-        lose_one_sync_of_the_record(tmp_path)
+        power_loss.after_failed_syncs(tmp_path, (7,))
 
 
 def test_a_run_goes_on_from_what_is_left(tmp_path: Path) -> None:
