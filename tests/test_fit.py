@@ -93,12 +93,14 @@ def test_a01_an_epoch_has_all_its_iterations_every_time() -> None:
 
 
 def test_a11_no_iteration_is_an_error_and_the_weights_are_untouched() -> None:
-    """A11: dropping the remainder of a set smaller than the batch trains nothing: refused."""
+    """A11, K05: a set below the batch with the remainder dropped, an empty set: refused."""
     model = network()
     before = weights_of(model)
 
     with pytest.raises(PlanError, match="batch_size=1024"):
         epochwise.fit(model, X[:100], Y[:100], batch_size=1024, remainder="drop", verbose=0)
+    with pytest.raises(DataError, match="is empty"):
+        epochwise.fit(model, X[:0], Y[:0], verbose=1)
 
     assert weights_of(model) == before
 

@@ -14,9 +14,15 @@ def learning_rate_of(model: Any) -> float:
         model: compiled.
 
     Raises:
-        ModelError: it follows a schedule, so that nobody else can set it.
+        ModelError: it follows a schedule, so that nobody else can set it; or there are
+            several optimizers with rates of their own.
     """
     optimizer = _inner(model)
+    if not has_one_rate(model):
+        raise ModelError(
+            f"{type(optimizer).__name__} has several optimizers, each with a rate of its own.",
+            "compile the model with one optimizer, or give the number of epochs.",
+        )
     schedule = optimizer._learning_rate
     if not hasattr(schedule, "assign"):
         raise ModelError(
@@ -25,6 +31,11 @@ def learning_rate_of(model: Any) -> float:
             'compile the model with a number, such as learning_rate=0.001, for epochs="auto".',
         )
     return float(optimizer.learning_rate)
+
+
+def has_one_rate(model: Any) -> bool:
+    """Tell whether one learning rate holds for all weights: not so with several optimizers."""
+    return model.optimizer is not None and not hasattr(_inner(model), "optimizers")
 
 
 def set_learning_rate(model: Any, rate: float) -> None:

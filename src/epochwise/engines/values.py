@@ -88,13 +88,22 @@ def count_updates(model: keras.Model) -> dict[str, int]:
 
     Where two have the same name they go by the attributes that hold them.
     """
-    named = list(_optimizers(model))
+    named = [part for each in _optimizers(model) for part in _parts(*each)]
     names = [optimizer.name for _, optimizer in named]
     counts = {}
     for attribute, optimizer in named:
         name = attribute if names.count(optimizer.name) > 1 else optimizer.name
         counts[name] = int(keras.ops.convert_to_numpy(optimizer.iterations))
     return counts
+
+
+def _parts(attribute: str, optimizer: Any) -> list[tuple[str, Any]]:
+    """Return the optimizers that one hands its variables on to; itself if it does not."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    parts = getattr(inner, "optimizers", None)
+    if parts is None:
+        return [(attribute, optimizer)]
+    return [(f"{attribute}.optimizers[{place}]", part) for place, part in enumerate(parts)]
 
 
 def has_own_step(model: keras.Model, name: str) -> bool:

@@ -106,3 +106,25 @@ def test_b09_microbatches_make_one_update_whatever_the_model_takes(
 
     assert list(run.updates.values()) == [2]
     assert run.position.iterations_done == 2
+
+
+def test_b15_an_optimizer_for_each_layer_counts_for_itself(way: dict[str, Any]) -> None:
+    """B15: 10 batches under two of Keras's optimizers: 10 iterations, 10 updates of each."""
+    layers = [keras.layers.Dense(3, name="first"), keras.layers.Dense(1, name="second")]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    by_layer = keras.optimizers.OptimizerMap(
+        keras.optimizers.SGD(0.1, name="sgd"),
+        {".*first/.*": keras.optimizers.Adam(name="adam")},
+    )
+    model.compile(keras.optimizers.MultiOptimizer(by_layer), "mse", **way)
+    seen = Witness()
+
+    run = epochwise.fit(
+        model, np.ones((20, 4), np.float32), np.ones(20, np.float32), batch_size=2, verbose=0,
+        listeners=[seen],
+    )  # fmt: skip
+
+    assert run.position.iterations_done == 10
+    assert run.updates == {"adam": 10, "sgd": 10}
+    assert set(run.skipped.values()) == {0}
+    assert set(seen.rates) == {None}  # no one rate holds for all weights

@@ -357,7 +357,7 @@ class JaxEngine:
 
             losses = jnp.zeros(rows.shape[0], jnp.float32)
             logs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), result.logs)
-            rate = jnp.zeros((), jnp.float32)
+            rate = jax.tree.map(jnp.zeros_like, learning_rate(self._model, values.optimizer))
             carry = (values, losses, logs, rate)
             values, losses, logs, rate = lax.fori_loop(start, stop, body, carry)
             metrics = logs if own_logs else metrics_result(self._model, values.metrics)

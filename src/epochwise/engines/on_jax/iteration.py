@@ -17,6 +17,7 @@ from keras.src.backend.common.stateless_scope import StatelessScope
 
 from epochwise.engines.microbatches import Weigh, check_microbatches, microbatch_weight
 from epochwise.engines.own_step import OwnMean, own_loss_and_logs, own_means
+from epochwise.engines.rates import has_one_rate
 from epochwise.engines.values import Batch, Values, as_keras_data, has_own_step
 
 
@@ -229,8 +230,13 @@ def metrics_result(model: keras.Model, metrics: list[jax.Array]) -> Mapping[str,
     return result
 
 
-def learning_rate(model: keras.Model, optimizer: list[jax.Array]) -> jax.Array:
-    """Return the rate that the next update would use at these optimizer values."""
+def learning_rate(model: keras.Model, optimizer: list[jax.Array]) -> jax.Array | None:
+    """Return the rate that the next update would use at these optimizer values.
+
+    `None` where there is no one rate for all weights.
+    """
+    if not has_one_rate(model):
+        return None
     mapping = list(zip(model.optimizer.variables, optimizer, strict=True))
     with StatelessScope(state_mapping=mapping):
         return jnp.asarray(model.optimizer.learning_rate, jnp.float32)

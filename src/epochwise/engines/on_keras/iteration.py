@@ -16,6 +16,7 @@ from keras import ops
 from epochwise.data.samples import leaves, map_leaves
 from epochwise.engines.microbatches import Weigh, check_microbatches, microbatch_weight
 from epochwise.engines.own_step import OwnMean, own_loss_and_logs, own_means
+from epochwise.engines.rates import has_one_rate
 from epochwise.engines.values import Batch, as_keras_data, has_own_step
 
 Iteration = Callable[[Batch, Any], tuple[Any, dict[str, Any]]]
@@ -217,8 +218,8 @@ def evaluation(
 
 
 def learning_rate(model: keras.Model) -> Any:
-    """Return the rate that the next update will use, a copy; `None` without an optimizer."""
-    if model.optimizer is None:
+    """Return the rate that the next update will use, a copy; `None` without one for all."""
+    if not has_one_rate(model):
         return None
     return ops.copy(ops.cast(model.optimizer.learning_rate, "float32"))
 

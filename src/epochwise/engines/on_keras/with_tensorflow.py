@@ -19,6 +19,7 @@ from epochwise.engines.on_keras.iteration import (
     learning_rate,
     training_iteration,
 )
+from epochwise.engines.rates import has_one_rate
 from epochwise.engines.values import Batch, build, has_own_step
 from epochwise.errors import ModelError
 
@@ -146,7 +147,7 @@ class TensorFlowEngine(KerasEngine):
 
     def _train(self, loaded: LoadedWindow, start: int, stop: int) -> Told:
         losses, logs, rate, finite = self._call("train", loaded, start, stop)
-        rate = None if self._model.optimizer is None else rate
+        rate = rate if has_one_rate(self._model) else None
         return Told(losses=losses[start:stop], metrics=logs, rate=rate, finite=finite)
 
     def _test(self, loaded: LoadedWindow, start: int, stop: int) -> Told:
@@ -179,7 +180,7 @@ class TensorFlowEngine(KerasEngine):
         own_logs = has_own_step(model, "train_step")
 
         def body(place: Any, carry: tuple[Any, Logs, Any]) -> tuple[Any, Logs, Any]:
-            rate = carry[2] if model.optimizer is None else learning_rate(model)
+            rate = learning_rate(model) if has_one_rate(model) else carry[2]
             loss, logs = self._iteration(data, rows[place])
             loss = tf.cast(loss, tf.float32)
             losses = tf.tensor_scatter_nd_update(carry[0], [[place]], [loss])
