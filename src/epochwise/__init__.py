@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from epochwise.api import fit as fit
+    from epochwise.api import one_pass as one_pass
     from epochwise.api import resume as resume
     from epochwise.api import sweep as sweep
     from epochwise.api import tune as tune
@@ -43,6 +44,7 @@ _HOMES = {
     "TimeLimit": "epochwise.stopping",
     "fit": "epochwise.api",
     "iterate": "epochwise.data.iterations",
+    "one_pass": "epochwise.api",
     "resume": "epochwise.api",
     "sweep": "epochwise.api",
     "tune": "epochwise.api",
@@ -66,6 +68,7 @@ __all__ = [
     "TimeLimit",
     "fit",
     "iterate",
+    "one_pass",
     "resume",
     "sweep",
     "tune",

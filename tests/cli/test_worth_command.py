@@ -91,3 +91,37 @@ def test_a_run_without_validation_is_an_error_with_a_remedy() -> None:
     assert code == 2
     assert "no evaluations" in err
     assert "Remedy: train with" in err
+
+
+def test_one_pass_ends_in_a_verdict() -> None:
+    """A line for each part, then the verdict with its confidence."""
+    code, out, _ = said("--one-pass digits --seeds 2 --batch-size 64")
+    lines = out.splitlines()
+    heads = next(i for i, text in enumerate(lines) if text.split()[:2] == ["samples", "passes"])
+
+    assert code == 0
+    assert [text.split()[:2] for text in lines[heads + 1 : heads + 5]] == [
+        ["128", "8"], ["256", "4"], ["512", "2"], ["1,024", "2"],
+    ]  # fmt: skip
+    assert lines[heads + 5].startswith("With 1,024 samples and 2 seeds: ")
+    assert any(text.startswith("More data instead of a second pass") for text in lines)
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("", "a run, or data"),
+        ("a-run --one-pass digits", "a run, or data"),
+        ("--one-pass nowhere.csv", "nowhere.csv"),
+        ("--one-pass digits --batch-size 0", "--batch-size 0"),
+        ("--one-pass digits --batch-size 1000", "holds no batch of 1,000"),
+        ("--one-pass digits --seeds 1", "does not tell a difference from luck"),
+    ],
+)
+def test_a_slip_is_told_with_a_remedy(command: str, what: str) -> None:
+    """In the words of the command line."""
+    code, _, err = said(command)
+
+    assert code == 2
+    assert what in err
+    assert "Remedy:" in err

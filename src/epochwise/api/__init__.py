@@ -6,6 +6,7 @@ Importing this imports no framework; calling a function does.
 from epochwise.api.advising import Question
 from epochwise.api.fitting import fit
 from epochwise.api.material import Given
+from epochwise.api.passes import one_pass
 from epochwise.api.resuming import go_on, is_finished, resume
 from epochwise.api.settings import Settings
 from epochwise.api.sweeping import sweep
@@ -20,6 +21,7 @@ __all__ = [
     "fit",
     "go_on",
     "is_finished",
+    "one_pass",
     "resume",
     "sweep",
     "train",

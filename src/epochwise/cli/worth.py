@@ -1,4 +1,7 @@
-"""`epochwise worth`: what each epoch of a run added, and what more of them would."""
+"""`epochwise worth`: what each epoch of a run added, and what more of them would.
+
+With `--one-pass DATA` it trains on parts of the data and tells whether one pass is enough.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,15 @@ from typing import Annotated
 
 import typer
 
+from epochwise.api.passes import one_pass_of_source
+from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source
+from epochwise.choosing.one_pass import Answer, Comparison
 from epochwise.choosing.worth import Entry, Gain, Ledger, MoreEpochs
 from epochwise.choosing.worth import worth as ledger_of
+from epochwise.cli.checks import check_counts, check_data, check_split, together
 from epochwise.cli.console import console, show_sentence
+from epochwise.errors import RunError
+from epochwise.models import check_learning_rate, parse_model
 from epochwise.record import RUNS_FOLDER, find_run, json_text, read_run
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -22,16 +31,78 @@ _MOST_LINES = 60
 @app.command()
 def worth(
     run: Annotated[
-        str, typer.Argument(help="Its path, its name, or the beginning of its name.")
-    ],
+        str | None,
+        typer.Argument(help="Its path, its name, or the beginning of its name."),
+    ] = None,
+    one_pass: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA", help="Train on parts of DATA: is one pass over it enough?"
+        ),
+    ] = None,
     parent: Annotated[
         Path, typer.Option("--in", metavar="DIR", help="The folder that runs are kept in.")
     ] = RUNS_FOLDER,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the ledger as one JSON object.")
-    ] = False,
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="With --one-pass: as for train.")
+    ] = "mlp",
+    batch_size: Annotated[
+        int, typer.Option(help="With --one-pass: samples per weight update.")
+    ] = 64,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="With --one-pass: of the optimizer.", show_default="the optimizer's"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="With --one-pass: how many, at least 2.")] = 5,
+    validation_split: Annotated[
+        float, typer.Option(help="With --one-pass: share held out to measure on.")
+    ] = SPLIT_WITHOUT_TEST_PART,
+    max_samples: Annotated[
+        int | None,
+        typer.Option(
+            help="With --one-pass: train on so many at most; for very long data.",
+            show_default="all",
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="With --one-pass: of a table.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what each epoch of RUN added to validation loss and accuracy, and its price."""
+    if (run is None) == (one_pass is None):
+        raise RunError(
+            "Say what to tell the worth of: a run, or data with --one-pass.",
+            "type epochwise worth RUN, or epochwise worth --one-pass DATA.",
+        )
+    if run is not None:
+        _tell_ledger(run, parent, json=json)
+        return
+    assert one_pass is not None
+    with together() as checking:
+        checking(lambda: check_data(one_pass))
+        checking(lambda: parse_model(model))
+        checking(lambda: None if learning_rate is None else check_learning_rate(learning_rate))
+        checking(lambda: check_split(validation_split))
+        checking(lambda: check_counts(batch_size, 1, None, None))
+    printer = console(stderr=json)
+    found = one_pass_of_source(
+        Source(data=one_pass, label=label, model=model, learning_rate=learning_rate),
+        batch_size=batch_size,
+        seeds=seeds,
+        validation_split=validation_split,
+        max_samples=max_samples,
+        tell=lambda line: show_sentence(printer, line),
+    )
+    if json:
+        print(json_text(found.to_json()), flush=True)
+        return
+    for line in (*comparison_table(found), *answer_sentences(found)):
+        printer.print(line, soft_wrap=True)
+
+
+def _tell_ledger(run: str, parent: Path, *, json: bool) -> None:
+    """Print the ledger of a kept run."""
     ledger = ledger_of(read_run(find_run(run, parent)))
     if json:
         print(json_text(ledger.to_json()))
@@ -41,6 +112,49 @@ def worth(
         printer.print(line, soft_wrap=True)
     for sentence in sentences(ledger):
         show_sentence(printer, sentence)
+
+
+def comparison_table(found: Answer) -> list[str]:
+    """Return a line for each part, under its heads."""
+    heads = ["samples", "passes", "val_loss after 1", "after all", "1 pass, as long"]
+    heads += ["gain", "±", "a repeat's worth"]
+    rows = [heads, *(_comparison(each) for each in found.comparisons)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+
+
+def _comparison(each: Comparison) -> list[str]:
+    return [
+        f"{each.unique:,}",
+        f"{each.passes:,}",
+        f"{each.once:.4f}",
+        f"{each.repeated:.4f}",
+        "-" if each.fresh is None else f"{each.fresh:.4f}",
+        f"{each.gain:+.1%}",
+        f"{each.error:.1%}",
+        "-" if each.worth is None else f"{each.worth:.2f}",
+    ]
+
+
+def answer_sentences(found: Answer) -> list[str]:
+    """Return what the answer says, in words with its numbers."""
+    sure = f"(confidence {found.confidence:.0%})"
+    said = [f"With {found.samples:,} samples and {found.seeds} seeds: {found.verdict} {sure}."]
+    if found.half_life is not None:
+        span = f"{found.half_life_low:.3g} to {found.half_life_high:.3g}"
+        said.append(
+            f"A repeated sample keeps a third of a fresh one's worth for R* = "
+            f"{found.half_life:.3g} further passes ({span} with a seed left out)."
+        )
+    helps = "would help" if found.more_data_helps else "is not seen to help"
+    said.append(
+        f"More data instead of a second pass {helps}: as many fresh samples as repeated ones "
+        f"lower the loss by {found.more_data:.1%} more."
+    )
+    return said
 
 
 def sentences(ledger: Ledger) -> Iterator[str]:
