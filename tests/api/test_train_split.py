@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from epochwise.api import train
+from epochwise.api import Settings, Source, train
 from epochwise.data.split import split
 from epochwise.engines.on_jax.engine import JaxEngine
 from epochwise.progress import SilentProgress
@@ -37,10 +38,12 @@ def test_d02_the_rule_in_the_record_gives_the_indices_that_were_used(
     monkeypatch.setattr(JaxEngine, "load", noting)
     run_dir = tmp_path / "run"
     train(
-        str(table), model="mlp", label="label", batch_size=5, epochs=1, iterations=None,
-        learning_rate=None, optimizer=None, validation_split=0.25, seed=11,
-        microbatch_size=None, run_dir=run_dir, progress=SilentProgress(),
-    )  # fmt: skip
+        Source(data=str(table), label="label"),
+        Settings(batch_size=5, epochs=Fraction(1), seed=11),
+        validation_split=0.25,
+        run_dir=run_dir,
+        progress=SilentProgress(),
+    )
 
     recorded = json.loads((run_dir / "run.json").read_text())["split"]
     expected = split(SAMPLES, 0.25, labels=labels, seed=11)

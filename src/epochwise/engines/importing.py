@@ -51,6 +51,7 @@ def postponed(names: frozenset[str]) -> Iterator[None]:
             inside a package of these is asked of the package without filling it.
 
     Example:
+        >>> _ = sys.modules.pop("colorsys", None)
         >>> with postponed(frozenset({"colorsys"})):
         ...     import colorsys
         >>> type(colorsys).__name__, colorsys.rgb_to_hsv(0, 0, 1), type(colorsys).__name__

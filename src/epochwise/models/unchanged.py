@@ -29,12 +29,12 @@ def unchanged(model: Any) -> Iterator[None]:
         model: a built and compiled Keras model.
 
     Example:
-        >>> import keras
+        >>> import keras, numpy as np
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
         >>> before = model.get_weights()[0].tolist()
         >>> with unchanged(model):
-        ...     model.layers[0].kernel.assign([[1.0], [2.0]])
+        ...     model.set_weights([np.ones((2, 1)), np.ones(1)])
         >>> model.get_weights()[0].tolist() == before
         True
     """

@@ -132,6 +132,13 @@ def read_story(folder: Path) -> Story:
     stored = read_run(folder, listeners=[notes])
     run = stored.run
     before = notes.iterations_before
+    count = run.position.iterations_done - before
+    if count < 0 or run.losses.size > count:
+        raise RunError(
+            f"The record in {folder} tells of {count:,} iterations, from {before:,} to "
+            f"{run.position.iterations_done:,}, and of {run.losses.size:,} losses.",
+            "restore events.jsonl from a copy; the series beside it can still be read.",
+        )
     return Story(
         name=folder.absolute().name,
         header=stored.header,
