@@ -6,7 +6,6 @@ two peers is taken, and of the rounds the median; the first round warms up.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import platform
@@ -204,14 +203,12 @@ def machine() -> str:
 
 def versions() -> dict[str, str]:
     """Python's and the packages' that the figures depend on."""
-    names = ("jax", "jaxlib", "keras", "numpy", "scikit-learn")
-    found = {name: metadata.version(name) for name in names if _installed(name)}
+    modules = ("jax", "jaxlib", "keras", "numpy", "sklearn", "tensorflow", "torch")
+    owners = metadata.packages_distributions()
+    found = {
+        owners[name][0]: metadata.version(owners[name][0]) for name in modules if name in owners
+    }
     return {"python": platform.python_version(), **found}
-
-
-def _installed(distribution: str) -> bool:
-    module = "sklearn" if distribution == "scikit-learn" else distribution
-    return importlib.util.find_spec(module) is not None
 
 
 def has(python: str, module: str) -> bool:

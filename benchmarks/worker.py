@@ -20,7 +20,12 @@ import numpy as np
 
 from tasks import TASKS, Task
 
-KERAS_BACKENDS = {"epochwise": "jax", "keras-jax": "jax", "keras-tensorflow": "tensorflow"}
+KERAS_BACKENDS = {
+    f"{way}-{backend}": backend
+    for way in ("epochwise", "keras")
+    for backend in ("jax", "tensorflow", "torch")
+}
+"""Keras's backend of the ways that name one; JAX for the others."""
 
 
 class Turns:
@@ -207,8 +212,8 @@ def by_sklearn(_task: Task, x: np.ndarray, y: np.ndarray, batch_size: int, turns
 WAYS: dict[str, Callable[..., None]] = {
     "epochwise": by_epochwise,
     "epochwise-windows": by_windows,
-    "keras-jax": by_keras,
-    "keras-tensorflow": by_keras,
+    **dict.fromkeys((way for way in KERAS_BACKENDS if "epochwise" in way), by_epochwise),
+    **dict.fromkeys((way for way in KERAS_BACKENDS if "keras" in way), by_keras),
     "scan": by_scan,
     "product": by_product,
     "torch": by_torch,
