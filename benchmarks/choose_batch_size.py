@@ -10,7 +10,8 @@ for every size. Then `tune` is asked, and its pair is run in the same way.
 Parts: `speed` (seconds an iteration; wants a quiet machine), `grid` (counts iterations;
 the machine may be busy), `advice` (asks `tune` with its own default budget and runs what
 it says; quiet), `memory` (predicted and measured, each in a process of its own), `noise`
-(a training that measures noise all the way; quiet), `summary`. Rows are appended to the
+(a training that measures noise all the way; quiet), `long` (a training of more than half
+a minute; quiet), `summary`. Rows are appended to the
 file as they are found and a part goes on where it was stopped.
 
 What is left out, and why it makes no difference to the figures:
@@ -29,10 +30,12 @@ import argparse
 import json
 import math
 import os
+import platform
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -51,8 +54,10 @@ from epochwise.data.feed import ArrayFeed
 from epochwise.data.given import in_order
 from epochwise.data.order import Order
 from epochwise.data.samples import Samples, map_leaves
+from epochwise.engines.memory import run_watching_peak
 from epochwise.engines.probing import NoProbe
 from epochwise.engines.select import engine_for, keep_compiled_programs, select_backend
+from epochwise.events import IterationsDone
 from epochwise.plan import Plan
 from epochwise.record import versions
 
@@ -262,7 +267,244 @@ def ask(rows: Rows, task_name: str, task: Task, seed: int, shared: Path) -> None
     )
 
 
-PARTS: dict[str, Callable[..., None]] = {"speed": measure_speed}
+MEMORY_CASES = (
+    ("mnist-mlp", 4096),
+    ("mnist-mlp", 20_000),
+    ("mnist-cnn", 1024),
+    ("mnist-cnn", 4096),
+    ("characters", 4096),
+    ("mnist-large-cnn", 512),
+)
+"""Tasks and batch sizes whose activations are more than a few megabytes."""
+
+
+def compare_memory(rows: Rows, shared: Path) -> None:
+    """Predict memory in one process, measure it in a training in another."""
+    for name, size in MEMORY_CASES:
+        told = {
+            how: json.loads(
+                subprocess.run(
+                    [sys.executable, __file__, str(shared), f"--{how}", name, str(size)],
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                ).stdout.splitlines()[-1]
+            )
+            for how in ("predict", "measure")
+        }
+        rows.add(
+            part="memory",
+            task=name,
+            size=size,
+            predicted=told["predict"],
+            measured=told["measure"],
+        )
+
+
+def predict_memory(name: str, size: int, shared: Path) -> int:
+    """What `tune` says that training at a size takes [bytes]."""
+    task = (TASKS | LONG_TASKS)[name]
+    training, held_out = task.samples(shared)
+    advice = epochwise.tune(
+        task.model(0),
+        scaled(training),
+        training.y,
+        validation_data=(scaled(held_out), held_out.y),
+        sizes=[size],
+        batch_size=size,
+        seconds=5,
+    )
+    [row] = advice.table
+    assert row.memory_bytes is not None
+    return row.memory_bytes
+
+
+def measure_memory(name: str, size: int, shared: Path) -> int:
+    """What a training of three iterations really takes [bytes].
+
+    Counted are the data on the device, weights and optimizer, which are there before,
+    and how far the process's memory rises above that while iterations run.
+    """
+    task = (TASKS | LONG_TASKS)[name]
+    training, _ = task.samples(shared)
+    x, y = scaled(training), training.y
+    data = Samples(x=x, y=y)
+    model = task.model(0)
+    engine = engine_for(model, example=data.rows(np.arange(2)), resident=data, validation=None)
+    plan = Plan(samples=data.count, batch_size=size, epochs=1, remainder="drop")
+    feed = ArrayFeed(train=data, order=Order(samples=data.count, seed=0), plan=plan)
+    window = feed.window(0, 0)
+    engine.prepare([window], [])
+    loaded = engine.load(window)
+    values = engine.take()
+    held = data.nbytes + sum(array.nbytes for array in engine.to_host(values).values())
+
+    def run() -> None:
+        _, pending = engine.run(values, loaded, 0, min(3, window.iterations))
+        pending.wait()
+
+    _, rise = run_watching_peak(run)
+    assert rise is not None
+    return held + rise
+
+
+class Clock:
+    """Adds up what the segments of a training took, listeners included."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def on_event(self, event: object) -> None:
+        """Count a segment's time."""
+        if isinstance(event, IterationsDone):
+            self.seconds += event.seconds
+
+
+def watch_noise(rows: Rows, task_name: str, task: Task, shared: Path) -> None:
+    """Time epochs of training with and without measuring the noise, in turn."""
+    training, _ = task.samples(shared)
+    x, y = scaled(training), training.y
+    model = task.model(0)
+    watch = epochwise.NoiseWatch(model, x, y)
+    took: dict[bool, list[float]] = {True: [], False: []}
+    epochs = 1
+    for place in range(-2, 2 * ROUNDS):
+        watched = place % 2 == 0
+        began = time.perf_counter()
+        epochwise.fit(
+            model, x, y, batch_size=64, epochs=epochs, verbose=0,
+            listeners=[watch] if watched else [],
+        )  # fmt: skip
+        if place < 0:  # compiles, and tells how many epochs take about two seconds
+            epochs = max(1, round(2.0 / (time.perf_counter() - began)))
+        else:
+            took[watched].append(time.perf_counter() - began)
+    with_it, without = (statistics.median(took[kind]) for kind in (True, False))
+    rows.add(
+        part="noise",
+        task=task_name,
+        slowdown=with_it / without,
+        seconds=without,
+        draws=len(watch.draws),
+        scale=watch.noise().scale.value,
+    )
+
+
+def summarise(rows: Rows, seeds: list[int]) -> dict[str, Any]:
+    """Return the figures of the issue from the rows, and those of every task."""
+    ratios, against_own, factors, shares, tasks = [], [], [], [], {}
+    for name in TASKS:
+        found = []
+        for seed in seeds:
+            told = rows.of("advice", task=name, seed=seed)
+            grid = {
+                (row["size"], row["rate"]): row["iterations"] * seconds_of(rows, row)
+                for row in rows.of("grid", task=name, seed=seed)
+                if row["iterations"]
+            }
+            if not told or not grid:
+                continue
+            advice = told[-1]
+            best = min(grid, key=lambda cell: grid[cell])
+            own = grid.get((DEFAULT_SIZE, TASKS[name].default_rate))
+            taken = (
+                math.inf
+                if advice["iterations"] is None
+                else advice["iterations"] * seconds_of(rows, advice)
+            )
+            ratios.append(taken / grid[best])
+            against_own.append(0.0 if own is None else taken / own)
+            if advice["predicted_iterations"] and advice["iterations"]:
+                factor = advice["predicted_iterations"] / advice["iterations"]
+                factors.append(max(factor, 1 / factor))
+            if grid[best] >= LONG_SECONDS:
+                shares.append(advice["choosing_seconds"] / grid[best])
+            found.append(
+                {
+                    "seed": seed,
+                    "oracle": {"size": best[0], "rate": best[1], "seconds": grid[best]},
+                    "advice": {
+                        "size": advice["size"], "rate": advice["rate"], "seconds": taken
+                    },
+                    "own_seconds": own,
+                    "ratio": taken / grid[best],
+                    "choosing_seconds": advice["choosing_seconds"],
+                }
+            )  # fmt: skip
+        if found:
+            tasks[name] = found
+    memory = [
+        max(row["predicted"] / row["measured"], row["measured"] / row["predicted"])
+        for row in rows.of("memory")
+    ]
+    slowdowns = [row["slowdown"] for row in rows.of("noise")]
+    long = [row["choosing_seconds"] / row["best_seconds"] for row in rows.of("long")]
+    return {
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": versions(),
+        "advice_against_oracle_median": _median(ratios),
+        "advice_against_oracle_worst": max(ratios, default=None),
+        "advice_against_own_median": _median(against_own),
+        "choosing_against_oracle": max(shares + long, default=None),
+        "iterations_factor_median": _median(factors),
+        "memory_factor_worst": max(memory, default=None),
+        "noise_slowdown_worst": max(slowdowns, default=None),
+        "tasks": tasks,
+    }
+
+
+def seconds_of(rows: Rows, row: dict[str, Any]) -> float:
+    """Seconds an iteration at the size of a row, as last measured for its task."""
+    found = rows.seconds(row["task"], row["size"])
+    assert found is not None, f"the speed of {row['task']} at {row['size']} was not measured"
+    return found
+
+
+def _median(values: list[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def run_long(rows: Rows, task_name: str, task: Task, shared: Path) -> None:
+    """Ask about a training of more than half a minute, and run it with its neighbours.
+
+    The oracle is the best of the advice, Keras's own pair, and pairs a factor of two
+    and four around the advice: a full grid would take hours.
+    """
+    ask(rows, task_name, task, 0, shared)
+    [advice] = rows.of("advice", task=task_name, seed=0)
+    trial = trial_of(task, 0, shared, EngineTrial)
+    size, rate = advice["size"], advice["rate"]
+    pairs = [(size, rate), (DEFAULT_SIZE, task.default_rate)]
+    pairs += [(size, rate * 2), (size, rate / 2), (size * 2, rate * 2**0.5)]
+    pairs += [(max(1, size // 2), rate / 2**0.5), (size * 2, rate), (max(1, size // 2), rate)]
+    best = math.inf
+    for place, (near, near_rate) in enumerate(pairs):
+        pair = Pair(batch_size=near, learning_rate=near_rate)
+        seconds = trial.ready(near).seconds
+        limit = 600.0 if place == 0 else 1.2 * best
+        branch = run_to_target(trial, task, pair, seconds, limit)
+        reached = branch.reached(task.target)
+        taken = math.inf if reached is None else reached * trial.ready(near).seconds
+        best = min(best, taken)
+        rows.add(
+            part="long-cell",
+            task=task_name,
+            size=near,
+            rate=near_rate,
+            iterations=reached,
+            seconds=None if math.isinf(taken) else taken,
+        )
+    rows.add(
+        part="long",
+        task=task_name,
+        choosing_seconds=advice["choosing_seconds"],
+        best_seconds=best,
+    )
+
+
+LONG_SECONDS = 30.0
+"""A training is long from here on: choosing must be short beside it [s]."""
 
 
 def main() -> None:
@@ -273,20 +515,35 @@ def main() -> None:
     parser.add_argument("--part", nargs="*", default=["speed", "grid", "advice", "summary"])
     parser.add_argument("--task", nargs="*", default=list(TASKS))
     parser.add_argument("--seed", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--predict", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    select_backend()
+    for how, memory in (("predict", predict_memory), ("measure", measure_memory)):
+        if getattr(asked, how) is not None:
+            name, size = getattr(asked, how)
+            print(memory(name, int(size), asked.shared))
+            return
     results = Path(__file__).parent / "results"
     path = asked.file or results / f"choose_batch_size-{date.today().isoformat()}.jsonl"
     rows = Rows(path)
-    select_backend()
     keep_compiled_programs(versions())
-    everything = TASKS | LONG_TASKS
+    tasks = {name: (TASKS | LONG_TASKS)[name] for name in asked.task}
     for part in asked.part:
-        for name in asked.task:
-            task = everything[name]
-            if part == "speed":
-                measure_speed(rows, name, task, asked.shared)
-            for seed in asked.seed if part in ("grid", "advice") else []:
-                {"grid": count_grid, "advice": ask}[part](rows, name, task, seed, asked.shared)
+        if part == "memory":
+            compare_memory(rows, asked.shared)
+        if part == "summary":
+            text = json.dumps(summarise(rows, asked.seed), indent=1)
+            path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+            print(text)
+        for name, task in tasks.items():
+            if part in ("speed", "noise", "long"):
+                once = {"speed": measure_speed, "noise": watch_noise, "long": run_long}
+                once[part](rows, name, task, asked.shared)
+            if part in ("grid", "advice"):
+                each = {"grid": count_grid, "advice": ask}
+                for seed in asked.seed:
+                    each[part](rows, name, task, seed, asked.shared)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from epochwise.api import resume as resume
     from epochwise.api import sweep as sweep
     from epochwise.api import tune as tune
+    from epochwise.choosing.batch_size.watching import NoiseWatch as NoiseWatch
     from epochwise.choosing.worth import worth as worth
     from epochwise.counter import EpochCounter as EpochCounter
     from epochwise.data.iterations import Iteration as Iteration
@@ -34,6 +35,7 @@ _HOMES = {
     "GeneralizationLoss": "epochwise.stopping",
     "Iteration": "epochwise.data.iterations",
     "NonFinite": "epochwise.stopping",
+    "NoiseWatch": "epochwise.choosing.batch_size.watching",
     "Patience": "epochwise.stopping",
     "Plan": "epochwise.plan",
     "Position": "epochwise.position",
@@ -57,6 +59,7 @@ __all__ = [
     "EpochwiseError",
     "GeneralizationLoss",
     "Iteration",
+    "NoiseWatch",
     "NonFinite",
     "Patience",
     "Plan",

@@ -8,12 +8,15 @@ the classes of the frameworks, without importing one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from epochwise.data.samples import Samples, leaves
+
+Result = TypeVar("Result")
 
 DATA_SHARE = 0.5
 """The most of a device's free memory that data may take; the rest is for the model's
@@ -104,6 +107,36 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="ascii")
     except (OSError, ValueError):
         return ""
+
+
+def run_watching_peak(run: Callable[[], Result]) -> tuple[Result, int | None]:
+    """Run something and return how far this process's memory rose above what it was.
+
+    The high-water mark is put down to the present first, so it must not be in use by
+    anybody else of this process.
+
+    Args:
+        run: what is run.
+
+    Returns:
+        What `run` returned, and the rise [bytes], `None` where the system does not tell.
+    """
+    before = _status_bytes("VmRSS")
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return run(), None
+    result = run()
+    peak = _status_bytes("VmHWM")
+    return result, None if before is None or peak is None else max(0, peak - before)
+
+
+def _status_bytes(name: str) -> int | None:
+    """A line of the process's status [bytes]."""
+    for line in _text(Path("/proc/self/status")).splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ neither has `NoProbe`, so that nobody has to ask twice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +15,8 @@ from epochwise.errors import ModelError
 
 Values_contra = TypeVar("Values_contra", contravariant=True)
 Loaded_contra = TypeVar("Loaded_contra", contravariant=True)
+
+Result = TypeVar("Result")
 
 HOST_SHARE = 0.6
 """The part of a computer's free memory that a training may take: it must never swap."""
@@ -71,6 +74,9 @@ class Probe(Protocol[Values_contra, Loaded_contra]):
     def room(self) -> int | None:
         """Tell what running may take on top of what is held [bytes]; `None` if nobody can."""
 
+    def watched(self, run: Callable[[], Result]) -> tuple[Result, int | None]:
+        """Run something; tell what it took on top where it computes, if that is told."""
+
     def gradients(
         self, values: Values_contra, loaded: Loaded_contra, start: int, stop: int
     ) -> Gradients:
@@ -92,6 +98,10 @@ class NoProbe:
     def room(self) -> int | None:
         """See `Probe.room`."""
         return None
+
+    def watched(self, run: Callable[[], Result]) -> tuple[Result, int | None]:
+        """See `Probe.watched`."""
+        return run(), None
 
     def gradients(self, values: Any, loaded: Any, start: int, stop: int) -> Gradients:
         """See `Probe.gradients`."""

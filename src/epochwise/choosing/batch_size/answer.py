@@ -152,14 +152,13 @@ class _Answer:
             expected = iterations * self.further
         elif self.curve is not None:
             expected = self.curve.iterations(size)
-        memory = ready.memory
         return SizeRow(
             batch_size=size,
             microbatch_size=ready.microbatch_size,
             learning_rate=None if best is None else best.learning_rate,
             iteration_seconds=timing.seconds,
             iteration_spread=timing.spread,
-            memory_bytes=None if memory is None else memory.held + memory.extra,
+            memory_bytes=ready.memory_bytes,
             iterations=iterations,
             samples=None if iterations is None else iterations * size,
             seconds=None if iterations is None else iterations * timing.seconds,

@@ -105,16 +105,22 @@ def noise_at(
             if len(found) == draws:
                 break
         epoch += 1
-    seen = [one.preconditioned for one in found if one.preconditioned is not None]
+    seen = [
+        draw_of(one.size, one.preconditioned) for one in found if one.preconditioned is not None
+    ]
     return Moment(
         iterations=iterations,
         batch_size=batch_size,
-        plain=noise_scale([_draw(feed, one.plain) for one in found]),
-        preconditioned=noise_scale([_draw(feed, one) for one in seen]) if seen else None,
+        plain=noise_scale([draw_of(one.size, one.plain) for one in found]),
+        preconditioned=noise_scale(seen) if seen else None,
     )
 
 
-def _draw(feed: ArrayFeed, squares: Squares) -> NoiseDraw:
-    """The estimate from one set of microbatches."""
-    sizes = [feed.plan.batch_size] * len(squares.parts)
-    return from_microbatches(sizes, squares.parts, squares.mean)
+def draw_of(size: int, squares: Squares) -> NoiseDraw:
+    """Return the estimate from one set of microbatches.
+
+    Args:
+        size: samples in each of them [samples].
+        squares: their squared lengths.
+    """
+    return from_microbatches([size] * len(squares.parts), squares.parts, squares.mean)

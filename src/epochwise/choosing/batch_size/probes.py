@@ -207,33 +207,20 @@ class EngineTrial:
         )
         window = size.feed.window(0, 0)
         size.engine.prepare([window], [])
-        size.memory = self._checked_memory(size.engine, window)
+        probe = self.probe(size.engine)
+        size.memory = _checked_memory(probe, window)
         _, loaded = size.window_at((0, 0))
-        size.seconds = self._timed(size.engine, window.iterations, loaded)
+        size.seconds, size.rise_bytes = probe.watched(
+            lambda: self._timed(size.engine, window.iterations, loaded)
+        )
         size.ready_seconds = self.clock() - since
         self.sizes[batch_size] = size
-        memory = None if size.memory is None else size.memory.held + size.memory.extra
         return Tried(
             batch_size=microbatch_size or batch_size,
             fits=True,
             iterations=LEAST_ITERATIONS,
-            memory_bytes=memory,
+            memory_bytes=size.memory_bytes,
         )
-
-    def _checked_memory(self, engine: Engine[Any, Any], window: Window) -> ProgramMemory | None:
-        """Tell what a size takes.
-
-        Raises:
-            TooLargeError: more than its part of the free memory.
-        """
-        probe = self.probe(engine)
-        memory, room = probe.memory(window), probe.room()
-        if memory is not None and room is not None and memory.extra > room:
-            raise TooLargeError(
-                f"a batch of {window.batch_size} takes {amount(memory.extra)}, and "
-                f"{amount(room)} may be taken"
-            )
-        return memory
 
     def _timed(self, engine: Engine[Any, Any], iterations: int, loaded: Any) -> list[float]:
         """Seconds an iteration of several segments, after one that is not counted."""
@@ -300,6 +287,21 @@ class EngineTrial:
         return self.watched.turned(metrics[self.watched.metric])
 
 
+def _checked_memory(probe: Probe[Any, Any], window: Window) -> ProgramMemory | None:
+    """Tell what training on such windows takes, by the compiler's analysis.
+
+    Raises:
+        TooLargeError: more than there is room for.
+    """
+    memory, room = probe.memory(window), probe.room()
+    if memory is not None and room is not None and memory.extra > room:
+        raise TooLargeError(
+            f"a batch of {window.batch_size} takes {amount(memory.extra)}, and "
+            f"{amount(room)} may be taken"
+        )
+    return memory
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class ReadySize:
     """A batch size that was compiled, run and timed.
@@ -309,6 +311,8 @@ class ReadySize:
         feed: the samples in such batches.
         microbatch_size: what goes through the network at once; `None` for all.
         memory: by the compiler's analysis.
+        rise_bytes: how far memory really rose when it was run, libraries' own included
+            [bytes]; `None` where nobody tells.
         seconds: of an iteration, once for each segment that was timed [s].
         ready_seconds: what making it ready took [s].
     """
@@ -317,9 +321,17 @@ class ReadySize:
     feed: ArrayFeed
     microbatch_size: int | None
     memory: ProgramMemory | None = None
+    rise_bytes: int | None = None
     seconds: list[float] = field(default_factory=list)
     ready_seconds: float = 0.0
     _there: tuple[Window, Any] | None = None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What training takes: what is held, and the larger of analysis and rise."""
+        if self.memory is None:
+            return None
+        return self.memory.held + max(self.memory.extra, self.rise_bytes or 0)
 
     def window_at(self, place: tuple[int, int]) -> tuple[Window, Any]:
         """Return the window of a place, on the device; the last one asked for stays there."""

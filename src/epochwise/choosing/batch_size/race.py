@@ -179,22 +179,25 @@ def carried_on(
         branch = trial.advance(branch, max(wanted, branch.iterations + 1))
 
 
-def search(race: Race, factors: tuple[int, ...] = (4, 2)) -> None:
+def search(race: Race, factors: tuple[int, ...] = (4, 2), *, same_rate: bool = False) -> None:
     """Race pairs around the champion until none of them wins, or time is up.
 
     Args:
         race: its champion is where the search begins.
         factors: how far apart pairs are, first and last.
+        same_rate: whether other sizes are tried with the champion's rate too, beside
+            the one that the rule gives for them.
     """
     race.extend()
     for factor in factors:
         while race.left() > 0:
-            untried = (pair for pair in _around(race, factor) if pair not in race.branches)
+            near = _around(race, factor, same_rate=same_rate)
+            untried = (pair for pair in near if pair not in race.branches)
             if not any(race.challenge(pair) for pair in untried):
                 break
 
 
-def _around(race: Race, factor: int) -> Iterator[Pair]:
+def _around(race: Race, factor: int, *, same_rate: bool) -> Iterator[Pair]:
     """Yield the pairs a factor away from the champion: first up in rate, then in size."""
     champion, ground = race.champion, race.ground
     size, rate = champion.batch_size, champion.learning_rate
@@ -206,6 +209,8 @@ def _around(race: Race, factor: int) -> Iterator[Pair]:
         near = min(ground.sizes, key=lambda known: abs(math.log(known / wanted)))
         if near != size and near not in race.too_large:
             yield ground.rule(champion, near)
+            if same_rate and (rate is None or rate <= ground.largest_rate(near)):
+                yield Pair(batch_size=near, learning_rate=rate)
 
 
 def play_off(race: Race) -> None:

@@ -57,6 +57,10 @@ LEAST_ITERATIONS = 8
 PILOT_PARTS = (1 / 16, CHECKPOINT_PART, 1.0)
 """The moments of the pilot at which the noise is measured, as parts of it."""
 
+CONFIRMED_PART = 0.6
+"""The part of what the chosen size gains from there that both branches are timed over:
+near the end of it the curves are flat, and noise would decide."""
+
 LARGEST_NOISE = 1e12
 """Stands for a noise scale without bound [samples]."""
 
@@ -152,7 +156,7 @@ class Study:
         search(self.race)
         self._confirm()
         self.race.left = self.left
-        search(self.race, factors=(2,))
+        search(self.race, factors=(2,), same_rate=True)
         play_off(self.race)
         self._measure_noise()
         self._time(self.wishes.sizes[-1])
@@ -338,10 +342,12 @@ class Study:
         if multiple is None or checkpoint.values is None or seconds <= 0:
             return
         first = self._forked(checkpoint, chosen, level=None, seconds=seconds)
+        start = first.looks[0].value
+        level = start - CONFIRMED_PART * (start - first.best)
         second = self._forked(
-            checkpoint, self.rule(chosen, multiple), level=first.best, seconds=3 * seconds
+            checkpoint, self.rule(chosen, multiple), level=level, seconds=2 * seconds
         )
-        counts = {one.pair.batch_size: one.reached(first.best) for one in (first, second)}
+        counts = {one.pair.batch_size: one.reached(level) for one in (first, second)}
         small, large = sorted(counts)
         few, many = counts[large], counts[small]
         curve = through(small, 1.0, min(moment.seen.scale.value, LARGEST_NOISE))

@@ -11,10 +11,17 @@ import keras
 import numpy as np
 
 from epochwise.data.feed import Window
+from epochwise.engines.memory import run_watching_peak
 from epochwise.engines.on_jax.engine import JaxEngine, LoadedWindow
 from epochwise.engines.on_jax.iteration import gather
 from epochwise.engines.on_jax.placing import free_device_bytes
-from epochwise.engines.probing import HOST_SHARE, Gradients, ProgramMemory, Squares
+from epochwise.engines.probing import (
+    HOST_SHARE,
+    Gradients,
+    ProgramMemory,
+    Result,
+    Squares,
+)
 from epochwise.engines.values import Batch, Values, has_own_step
 from epochwise.errors import ModelError
 
@@ -54,6 +61,19 @@ class JaxProbe:
         if free is None or jax.devices()[0].platform != "cpu":
             return free
         return int(HOST_SHARE * free)
+
+    def watched(self, run: Callable[[], Result]) -> tuple[Result, int | None]:
+        """See `Probe.watched`."""
+        device = jax.devices()[0]
+        if device.platform == "cpu":
+            return run_watching_peak(run)
+        before = device.memory_stats() or {}
+        result = run()
+        after = device.memory_stats() or {}
+        peak = after.get("peak_bytes_in_use", 0)
+        if peak <= before.get("peak_bytes_in_use", 0):  # an earlier run took more
+            return result, None
+        return result, int(peak - before.get("bytes_in_use", 0))
 
     def gradients(
         self, values: Values, loaded: LoadedWindow, start: int, stop: int
