@@ -84,7 +84,7 @@ def _arguments(model: keras.Model) -> dict[str, Any] | None:
     while frame is not None:
         if frame.f_code.co_name == "fit":
             found = frame.f_locals
-            if found.get("self") is model and found.keys() >= _ARGUMENTS:
+            if found.get("self") is model and set(found) >= _ARGUMENTS:
                 return {name: found[name] for name in _ARGUMENTS}
         frame = frame.f_back
     return None
