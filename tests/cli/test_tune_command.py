@@ -69,43 +69,31 @@ def test_the_advice_is_printed_and_saved(data: str) -> None:
     assert read_run(Path("kept")).header.data_name == "small.npz"
 
 
-def test_h13_a_resumed_run_never_tunes_again(data: str) -> None:
-    """H13: the size chosen is in the record; going on uses it and chooses nothing."""
+def test_h11_h13_what_auto_chose_is_used_and_never_chosen_again(data: str) -> None:
+    """H11, H13: weights are those of the numbers typed; going on chooses nothing again."""
     code, out, _ = epochwise_command(
         f"train {data} --batch-size auto --learning-rate auto --epochs 1 --run-dir run --json"
     )
     assert code == 0
     chosen = json.loads(Path("run/advice.json").read_text(encoding="utf-8"))
-    first = json.loads(out.splitlines()[-1])
-    assert first["plan"]["batch_size"] == chosen["batch_size"]
-    changed = Path("run/advice.json").stat().st_mtime_ns
-    settings = read_run(Path("run")).header
-
-    run = go_on(Path("run"), None, Given(x=None), shown=progress(0), extend_to_epochs=3)
-
-    assert run.plan is not None
-    assert run.plan.batch_size == chosen["batch_size"]
-    per_epoch = first["plan"]["iterations"]
-    assert run.position.iterations_done == 3 * per_epoch
-    assert settings.source is not None
-    assert settings.source["learning_rate"] == chosen["learning_rate"]
-    assert Path("run/advice.json").stat().st_mtime_ns == changed
-
-
-def test_the_chosen_size_is_trained_as_if_it_had_been_typed(data: str) -> None:
-    """H11: weights after `auto` are those of a run with the numbers that it chose."""
-    _, out, _ = epochwise_command(
-        f"train {data} --batch-size auto --learning-rate auto --epochs 1 --json"
-    )
     tuned = json.loads(out.splitlines()[-1])
-    chosen = json.loads((Path(tuned["run"]) / "advice.json").read_text(encoding="utf-8"))
+    assert tuned["plan"]["batch_size"] == chosen["batch_size"]
 
     _, out, _ = epochwise_command(
         f"train {data} --batch-size {chosen['batch_size']} "
         f"--learning-rate {chosen['learning_rate']} --epochs 1 --json"
     )
-
     assert json.loads(out.splitlines()[-1])["weights_sha256"] == tuned["weights_sha256"]
+
+    written = Path("run/advice.json").stat().st_mtime_ns
+    source = read_run(Path("run")).header.source
+    run = go_on(Path("run"), None, Given(x=None), shown=progress(0), extend_to_epochs=3)
+    assert run.plan is not None
+    assert run.plan.batch_size == chosen["batch_size"]
+    assert run.position.iterations_done == 3 * tuned["plan"]["iterations"]
+    assert source is not None
+    assert source["learning_rate"] == chosen["learning_rate"]
+    assert Path("run/advice.json").stat().st_mtime_ns == written
 
 
 @pytest.mark.parametrize(
