@@ -45,6 +45,11 @@ def committed(folder: Path) -> int:
     return max((row["position"]["iterations_done"] for row in named), default=0)
 
 
+def starts(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows that tell where each process of a run began."""
+    return [row for row in rows(folder) if row["event"] == "run_begun"]
+
+
 def told_once(folder: Path, whole: Path) -> bool:
     """Tell whether a record has each row of the uninterrupted run's, once."""
     kinds = ("epoch_begun", "evaluation_begun", "evaluated", "epoch_done", "stopped")
@@ -68,16 +73,17 @@ def killed(root: Path, number: int, rng: random.Random, seconds: float) -> tuple
         asked = Training(
             folder=str(folder), checkpoint_every="20it", goes_on=(folder / "run.json").exists()
         )
-        begun = sum(row["event"] == "run_begun" for row in rows(folder))
+        begun = starts(folder)
         pid, pipe = started(asked)
         if kills < MOST_KILLS:
             time.sleep(rng.uniform(0, seconds))
             os.kill(pid, signal.SIGKILL)
         kills += 1
         status, told = ended(pid, pipe)
-        starts = [row for row in rows(folder) if row["event"] == "run_begun"]
-        if len(starts) > max(begun, 1) or (status == 0 and starts):
-            lost += starts[-1]["position"]["iterations_done"] < before
+        now = starts(folder)
+        # A run killed after its last row has ended: resumed, it starts nothing.
+        if now != begun and now:
+            lost += now[-1]["position"]["iterations_done"] < before
         if status == 0:
             whole = json.loads((root / "whole.json").read_text())
             same = all(told[name] == whole[name] for name in COMPARED)
