@@ -12,6 +12,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -44,6 +45,7 @@ class Worker:
         """Start it; it reads its data while the others start."""
         paths = [part for name, path in data.items() for part in (f"--{name}", path)]
         self._peer = peer
+        self._errors = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [
                 *(peer.python, str(HERE / "worker.py"), peer.way, peer.task, *paths),
@@ -51,7 +53,7 @@ class Worker:
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             text=True,
             env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         )
@@ -65,13 +67,16 @@ class Worker:
         for line in self._process.stdout:
             if line.startswith("turn "):
                 return float(line.split()[1])
-        raise RuntimeError(f"{self._peer} ended with {self._process.wait()}")
+        status = self._process.wait()
+        self._errors.seek(0)
+        raise RuntimeError(f"{self._peer} ended with {status}:\n{self._errors.read()[-2000:]}")
 
     def close(self) -> None:
         """Let it end."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+        self._errors.close()
 
 
 def in_turn(

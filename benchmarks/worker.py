@@ -205,7 +205,7 @@ def by_sklearn(_task: Task, x: np.ndarray, y: np.ndarray, batch_size: int, turns
     clock = Turns()
     for _ in range(turns):
         clock.begin()
-        model.partial_fit(flat, y, classes)
+        model.partial_fit(flat, y, classes=classes)
         clock.end()
 
 
