@@ -50,10 +50,12 @@ class Short:
         """Do all else as the engine does."""
         return getattr(self._engine, name)
 
-    def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
+    def prepare(
+        self, training: Sequence[Window], evaluating: Sequence[Window], **asked: Any
+    ) -> None:
         if self.where == "prepare":
             raise self.error()
-        self._engine.prepare(training, evaluating)
+        self._engine.prepare(training, evaluating, **asked)
 
     def run(
         self, values: Any, loaded: Any, start: int, stop: int, **asked: Any

@@ -5,27 +5,22 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from epochwise import loop, models
-from epochwise.api.advising import Question, advise
 from epochwise.api.job import Job, job_of
 from epochwise.api.keeping import Kept, header_of, keeping
 from epochwise.api.material import material_of_samples, parted_samples
 from epochwise.api.running import carry_out
 from epochwise.api.settings import Settings
-from epochwise.choosing.batch_size.advice import Advice
 from epochwise.data import sources
 from epochwise.data.given import in_order
-from epochwise.data.samples import Dataset, Samples, leaves
+from epochwise.data.samples import Dataset, leaves
 from epochwise.engines.select import (
-    engine_for,
     import_framework,
     keep_compiled_programs,
     on_device,
@@ -45,6 +40,10 @@ from epochwise.record import (
     versions,
 )
 from epochwise.state import TrainingState
+
+if TYPE_CHECKING:
+    from epochwise.api.advising import Question
+    from epochwise.choosing.batch_size.advice import Advice
 
 ADVICE_FILE = "advice.json"
 """The advice that a run follows, in its folder."""
@@ -183,6 +182,8 @@ def train(
     prepared = prepare(source, settings, validation_split, progress, clock)
     advice = None
     if question is not None:
+        from epochwise.api.advising import advise  # a tenth of a second that few need
+
         with models.unchanged(prepared.job.model):
             advice = advise(prepared.job, question)
         progress.note(advice.reason)
@@ -311,14 +312,20 @@ def trained(
         clock: where the time went until now.
         state: of a run that goes on.
     """
-    job, dataset = prepared.job, prepared.dataset
-    carry_out(job, tally, (progress,), kept=kept, state=state, note=progress.note)
-    test, testing = None, 0.0
-    stopped = tally.run().stop
-    if dataset.test is not None and stopped is not None and not stopped.at_once:
-        since = time.perf_counter()
+    job, test, testing = prepared.job, None, 0.0
+    feed = None
+    if prepared.dataset.test is not None:
         assert job.settings.batch_size is not None
-        test = _test(job.model, dataset.test, job.settings.batch_size)
+        feed = in_order(prepared.dataset.test, job.settings.batch_size, gather=True)
+        job = replace(job, course=replace(job.course, test=feed))
+    carry_out(job, tally, (progress,), kept=kept, state=state, note=progress.note)
+    stopped = tally.run().stop
+    if feed is not None and stopped is not None and not stopped.at_once:
+        since = time.perf_counter()
+        [evaluated] = loop.evaluate(
+            job.engine, feed, batches=None, epoch_index=0, position=START
+        )
+        test = evaluated.metrics
         testing = time.perf_counter() - since
     before = 0.0 if state is None else state.memories["seconds"]
     seconds = replace(
@@ -329,11 +336,3 @@ def trained(
         evaluating=tally.seconds.evaluating + testing,
     )
     return kept.close(job, tally, seconds, test)
-
-
-def _test(model: Any, test: Samples, batch_size: int) -> Mapping[str, float]:
-    """Return the metrics of the test part."""
-    engine = engine_for(model, example=test.rows(np.arange(1)), resident=None, validation=test)
-    feed = in_order(test, batch_size)
-    [evaluated] = loop.evaluate(engine, feed, batches=None, epoch_index=0, position=START)
-    return evaluated.metrics

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from epochwise.api.advising import goal_of
 from epochwise.api.settings import (
     Settings,
     checkpoint_interval,
@@ -191,6 +190,8 @@ def train(
 
     question = None
     if AUTO in (batch_size, learning_rate):
+        from epochwise.api.advising import goal_of
+
         question = api.Question(
             goal=None if target is None else goal_of(parse_target(target)),
             sizes=None if batch_size == AUTO else [told_size(batch_size)],

@@ -84,8 +84,17 @@ class Engine(Protocol[Values, Loaded]):
     def from_host(self, values: Values, arrays: Mapping[str, Array]) -> Values:
         """Return the values with those replaced that `arrays` names, as `to_host` does."""
 
-    def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
-        """Compile whatever such windows need, ahead of time and once."""
+    def prepare(
+        self,
+        training: Sequence[Window],
+        evaluating: Sequence[Window],
+        *,
+        measuring: bool = False,
+    ) -> None:
+        """Compile whatever such windows need, ahead of time and once.
+
+        Where `measuring`, the sizes of updates will be asked for as well.
+        """
 
     def load(self, window: Window, *, evaluating: bool = False) -> Loaded:
         """Bring a window to the device; may return before the copy is complete."""

@@ -112,12 +112,18 @@ class ShrinkingEngine:
         """See `Engine.from_host`."""
         return self._engine.from_host(_plain(values), arrays)
 
-    def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
+    def prepare(
+        self,
+        training: Sequence[Window],
+        evaluating: Sequence[Window],
+        *,
+        measuring: bool = False,
+    ) -> None:
         """See `Engine.prepare`."""
         self._batch_size = max((window.batch_size for window in training), default=1)
         while True:
             try:
-                return self._engine.prepare(training, evaluating)
+                return self._engine.prepare(training, evaluating, measuring=measuring)
             except Exception as error:
                 self.shrink(error)
 

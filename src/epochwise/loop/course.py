@@ -37,6 +37,8 @@ class Course:
             by epochs. The end of the plan is evaluated as well.
         validation_batches: most batches of it that are evaluated, always the first;
             `None` for all.
+        test: what will be evaluated when the run has ended, by whoever asked for it; its
+            programs are made while training goes on.
         evaluates_batchwise: whether each of them is told of by itself.
         cuts: a segment ends at each multiple of each of these, for whoever wants to look
             or save there [iterations].
@@ -59,6 +61,7 @@ class Course:
     evaluate_every_epochs: int | None = 1
     evaluate_every_iterations: int | None = None
     validation_batches: int | None = None
+    test: Feed | None = None
     evaluates_batchwise: bool = False
     cuts: tuple[int, ...] = ()
     stop: AnyOf = DEFAULT_RULES
@@ -147,12 +150,12 @@ class Course:
                 windows.append(self.feed.window(place[0] + 1, 0))
         return windows
 
-    def validation_windows(self) -> list[Window]:
-        """Return a window of each shape that the evaluation is known to need."""
-        feed = self.validation
-        if feed is None or not feed.is_pure or feed.iterations_per_epoch is None:
-            return []
-        last = feed.iterations_per_epoch - 1
-        if self.validation_batches is not None:
-            last = min(last, self.validation_batches - 1)
-        return [feed.window(0, 0), feed.window(0, last)]
+    def evaluation_windows(self) -> list[Window]:
+        """Return a window of each shape that evaluations are known to need."""
+        windows = []
+        for feed, batches in ((self.validation, self.validation_batches), (self.test, None)):
+            if feed is not None and feed.is_pure and feed.iterations_per_epoch is not None:
+                ends = feed.iterations_per_epoch if batches is None else batches
+                last = min(feed.iterations_per_epoch, ends) - 1
+                windows += [feed.window(0, 0), feed.window(0, last)]
+        return windows

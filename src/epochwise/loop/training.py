@@ -85,7 +85,11 @@ def train(
     ahead: tuple[Window, Loaded] | None = None
 
     compiled = engine.compile_seconds
-    engine.prepare(course.training_windows(position), course.validation_windows())
+    engine.prepare(
+        course.training_windows(position),
+        course.evaluation_windows(),
+        measuring=course.measures_updates,
+    )
     yield RunBegun(
         plan=course.plan,
         epochs=course.epochs,

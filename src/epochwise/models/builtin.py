@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,10 +57,10 @@ def mlp(
     if len(input_shape) != 1:
         network.append(keras.layers.Flatten())
     network.append(
-        keras.layers.Dense(128, activation="relu", kernel_initializer=_initializer(seeds))
+        keras.layers.Dense(128, activation="relu", kernel_initializer=_Drawn(next(seeds)))
     )
     network.append(_last_layer(classes, seeds))
-    return keras.Sequential(network, name="mlp")
+    return _usual(keras.Sequential(network, name="mlp"))
 
 
 def cnn(input_shape: tuple[int, ...], classes: int | None, *, seed: int = 0) -> Any:
@@ -103,12 +105,32 @@ def cnn(input_shape: tuple[int, ...], classes: int | None, *, seed: int = 0) -> 
                 3,
                 padding="same",
                 activation="relu",
-                kernel_initializer=_initializer(seeds),
+                kernel_initializer=_Drawn(next(seeds)),
             )
         )
         network.append(keras.layers.MaxPooling2D(2))
     network += [keras.layers.Flatten(), _last_layer(classes, seeds)]
-    return keras.Sequential(network, name="cnn")
+    return _usual(keras.Sequential(network, name="cnn"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Keras's usual initializer, Glorot's uniform one, drawn by NumPy.
+
+    The weights of a seed are then the same on every backend, and JAX has no program to
+    compile for each shape, which took a second of a run.
+    """
+
+    seed: int
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
+        """Return weights of a shape `(..., inputs, outputs)`."""
+        import keras
+
+        receptive = math.prod(shape[:-2])
+        limit = math.sqrt(6 / (receptive * (shape[-2] + shape[-1])))
+        drawn = np.random.default_rng(self.seed).uniform(-limit, limit, shape)
+        return keras.ops.convert_to_tensor(drawn.astype(np.float32), dtype)
 
 
 def column_moments(table: Array) -> tuple[list[float], list[float]]:
@@ -147,15 +169,19 @@ def _last_layer(classes: int | None, seeds: Iterator[int]) -> Any:
     return keras.layers.Dense(
         1 if classes is None else classes,
         activation=None if classes is None else "softmax",
-        kernel_initializer=_initializer(seeds),
+        kernel_initializer=_Drawn(next(seeds)),
     )
 
 
-def _initializer(seeds: Iterator[int]) -> Any:
-    """Return Keras's usual initializer, with a seed of its own."""
+def _usual(network: Any) -> Any:
+    """Let the layers name Keras's initializer, so that they are saved as everybody's."""
     import keras
 
-    return keras.initializers.GlorotUniform(seed=next(seeds))
+    for layer in network.layers:
+        drawn = getattr(layer, "kernel_initializer", None)
+        if isinstance(drawn, _Drawn):
+            layer.kernel_initializer = keras.initializers.GlorotUniform(seed=drawn.seed)
+    return network
 
 
 def _seeds(seed: int) -> Iterator[int]:

@@ -21,7 +21,6 @@ from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
-from scipy.special import stdtrit
 
 from epochwise.data.samples import Array
 
@@ -186,6 +185,8 @@ def noise_scale(draws: Sequence[NoiseDraw]) -> NoiseScale:
         raise ValueError(f"{count} draws tell no interval")
     traces = np.array([float(draw.trace) for draw in draws])
     squares = np.array([float(draw.square) for draw in draws])
+    from scipy.special import stdtrit  # a fifth of a second, which only a search needs
+
     quantile = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
     covariance = np.cov(traces, squares) / count
     trace = _mean(traces, covariance[0, 0], quantile)

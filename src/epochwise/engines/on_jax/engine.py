@@ -167,7 +167,13 @@ class JaxEngine:
         """See `Engine.from_host`."""
         return replaced(values, {name: jnp.asarray(array) for name, array in arrays.items()})
 
-    def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
+    def prepare(
+        self,
+        training: Sequence[Window],
+        evaluating: Sequence[Window],
+        *,
+        measuring: bool = False,
+    ) -> None:
         """See `Engine.prepare`."""
         values = self.take()
         wanted = [
@@ -177,6 +183,8 @@ class JaxEngine:
             self._evaluation_program(values, self._specify(window, self._validation))
             for window in evaluating
         ]
+        if measuring:  # needed first, and compiled in a moment
+            wanted.insert(1, self._update_sizes_program(values.trainable))
         for key, lower in wanted:
             self._compiler.begin(key, lower)
         for key, lower in wanted[:1]:
@@ -276,14 +284,18 @@ class JaxEngine:
         self, before: Sequence[jax.Array], after: Sequence[jax.Array]
     ) -> jax.Array:
         """How far an update moved each layer; see `updates.update_sizes`."""
-        key = ("update sizes",)
+        program = self._compiler.program(*self._update_sizes_program(before))
+        found: jax.Array = program(before, after)
+        return found
+
+    def _update_sizes_program(self, trainable: Sequence[jax.Array]) -> tuple[object, Lower]:
+        """Return the key of the program that measures updates, and how to lower it."""
 
         def lower() -> Any:
             sizes = partial(update_sizes, list(self._groups.values()))
-            return jax.jit(sizes).lower(_structs(before), _structs(after))
+            return jax.jit(sizes).lower(_structs(trainable), _structs(trainable))
 
-        found: jax.Array = self._compiler.program(key, lower)(before, after)
-        return found
+        return ("update sizes",), lower
 
     @property
     def _scans(self) -> bool:

@@ -176,7 +176,13 @@ class KerasEngine(ABC):
         return replaced(values, arrays)
 
     @abstractmethod
-    def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
+    def prepare(
+        self,
+        training: Sequence[Window],
+        evaluating: Sequence[Window],
+        *,
+        measuring: bool = False,
+    ) -> None:
         """See `Engine.prepare`."""
 
     def load(self, window: Window, *, evaluating: bool = False) -> LoadedWindow:

@@ -39,7 +39,13 @@ class EagerJaxEngine(KerasEngine):
         )
         self._evaluation = evaluation(model, self._divisor)
 
-    def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
+    def prepare(
+        self,
+        training: Sequence[Window],
+        evaluating: Sequence[Window],
+        *,
+        measuring: bool = False,
+    ) -> None:
         """See `Engine.prepare`. Nothing is compiled ahead."""
 
     def _backend(self) -> str:

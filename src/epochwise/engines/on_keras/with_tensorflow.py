@@ -106,8 +106,15 @@ class TensorFlowEngine(KerasEngine):
                 for kind, segment in self._segments.items()
             }
 
-    def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
+    def prepare(
+        self,
+        training: Sequence[Window],
+        evaluating: Sequence[Window],
+        *,
+        measuring: bool = False,
+    ) -> None:
         """See `Engine.prepare`."""
+        del measuring  # the host does, without a program
         for window in training:
             self._call("train", self.load(window), 0, 0)
         for window in evaluating:

@@ -97,7 +97,13 @@ class TorchEngine(KerasEngine):
             self._iteration = torch.compile(self._iteration)
             self._evaluation = torch.compile(self._evaluation)
 
-    def prepare(self, training: Sequence[Window], evaluating: Sequence[Window]) -> None:
+    def prepare(
+        self,
+        training: Sequence[Window],
+        evaluating: Sequence[Window],
+        *,
+        measuring: bool = False,
+    ) -> None:
         """See `Engine.prepare`. Nothing is compiled ahead."""
 
     def _backend(self) -> str:
