@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test quick batteries check lint types layers clean
+.PHONY: train test quick backends batteries check lint types layers clean
 
 train: $(VENV)/ready
 	$(BIN)/epochwise train
@@ -15,6 +15,19 @@ test: $(VENV)/ready
 
 quick: $(VENV)/ready
 	$(BIN)/python -m pytest -m 'not slow' --ignore=tests/data/sources/test_source_fuzz.py
+
+# What needs TensorFlow or PyTorch, in an environment of its own that has both.
+BACKENDS_VENV ?= .venv-backends
+BACKENDS_TESTS := tests/engines/test_backends.py tests/data/test_batches_backends.py \
+  tests/data/test_sampler_torch.py tests/test_counter.py tests/examples
+
+backends: $(BACKENDS_VENV)/backends
+	$(BACKENDS_VENV)/bin/python -m pytest -q -n 2 $(BACKENDS_TESTS)
+
+$(BACKENDS_VENV)/backends: pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory VENV=$(BACKENDS_VENV) $(BACKENDS_VENV)/ready
+	$(BACKENDS_VENV)/bin/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu torch
+	@touch $@
 
 batteries: $(VENV)/ready
 	@for battery in power_loss kill_saver failing_disk damage repeats stops kills non_finite; do \
@@ -42,4 +55,4 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(BACKENDS_VENV)

@@ -269,7 +269,7 @@ def test_the_network_covers_the_set_with_little_excess(samples: int) -> None:
 @given(data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_a_window_is_that_part_of_the_epoch(data: st.DataObject) -> None:
-    """Any window of an epoch is the same positions of the whole, whatever was read before."""
+    """F12: any window is the same positions of the whole epoch, whatever was read before."""
     samples = data.draw(st.sampled_from([1, 2, 10, 1000, 1024, 1025, 1500, 40_000, 70_001]))
     order = Order(
         samples=samples, seed=data.draw(st.integers(0, 3)), shuffle=data.draw(st.booleans())

@@ -103,7 +103,7 @@ def test_h02_the_champion_was_run(budget: float, compiling: float) -> None:
 
 @given(budget=st.floats(4.0, 40.0))
 def test_the_time_is_kept(budget: float) -> None:
-    """No more is spent than allowed, but for the iteration under way when time is up."""
+    """H06: no more is spent than allowed, but for the iteration under way when time is up."""
     trial = trial_of()
     trial.ready(32)
     before = trial.now
