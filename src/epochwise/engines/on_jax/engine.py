@@ -49,12 +49,34 @@ Specification = Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Specified:
+    """What the programs of a window are compiled for.
+
+    Args:
+        data: the shapes and types of the samples that the window counts in.
+        rows: the same of its rows.
+        key: equal for windows of equal shapes and types.
+    """
+
+    data: Specification
+    rows: jax.ShapeDtypeStruct
+    key: object
+
+    @classmethod
+    def of(cls, data: Any, rows: Any) -> Specified:
+        """Return what such data and rows need."""
+        shapes = _structs((data, rows))
+        return cls(data=shapes[0], rows=shapes[1], key=_key(shapes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LoadedWindow:
     """A window on the device."""
 
     window: Window
     data: Batch
     rows: jax.Array
+    specified: Specified
 
 
 class JaxEngine:
@@ -97,8 +119,9 @@ class JaxEngine:
         else:
             self._validation = None if validation is None else to_device(validation)
         self._compiler = Compiler()
+        self._specified: dict[object, Specified] = {}
         self._traces: dict[object, tuple[ClosedJaxpr, Any]] = {}
-        self._fresh_metrics = reset_values(model)
+        self._fresh_metrics = [jnp.asarray(value) for value in reset_values(model)]
         self._groups = groups_of(model)
         self._platform = jax.default_backend()
         self._told = segments
@@ -149,7 +172,7 @@ class JaxEngine:
         )
         if not fresh_metrics:
             return values
-        return values._replace(metrics=[jnp.asarray(value) for value in self._fresh_metrics])
+        return values._replace(metrics=list(self._fresh_metrics))
 
     def give_back(self, values: Values) -> None:
         """See `Engine.give_back`."""
@@ -202,7 +225,12 @@ class JaxEngine:
         if window.samples is not None:
             data = to_device(window.samples)
         assert data is not None
-        return LoadedWindow(window=window, data=data, rows=jax.device_put(window.rows))
+        return LoadedWindow(
+            window=window,
+            data=data,
+            rows=jax.device_put(window.rows),
+            specified=self._specify(window, data),
+        )
 
     def run(
         self,
@@ -218,7 +246,7 @@ class JaxEngine:
         A measured iteration is a call of its own, of the same program, so that the weights
         before and after it are at hand; nothing waits for it.
         """
-        key, lower = self._training_program(values, _specification(loaded))
+        key, lower = self._training_program(values, loaded.specified)
         program = self._compiler.program(key, lower)
         if not self._scans:
             # The program takes over the memory of the values it is given; the model still
@@ -250,7 +278,7 @@ class JaxEngine:
         self, values: Values, loaded: LoadedWindow, start: int, stop: int
     ) -> tuple[Values, JaxPending]:
         """See `Engine.evaluate`."""
-        key, lower = self._evaluation_program(values, _specification(loaded))
+        key, lower = self._evaluation_program(values, loaded.specified)
         program = self._compiler.program(key, lower)
         metrics = values.metrics
         ends = [stop] if self._scans else range(start + 1, stop + 1)
@@ -303,10 +331,17 @@ class JaxEngine:
         assert self._chosen is not None
         return self._chosen[0] == "scan"
 
-    def _specify(self, window: Window, resident: Batch | None) -> tuple[Specification, ...]:
-        """What a window's program is compiled for, without loading it."""
-        data = _to_specification(window.samples) if window.samples else _structs(resident)
-        return data, jax.ShapeDtypeStruct(window.rows.shape, window.rows.dtype)
+    def _specify(self, window: Window, data: Batch | None) -> Specified:
+        """What a window's program is compiled for, where it counts in such data.
+
+        Of data on the device it is kept: a loop of few iterations would notice.
+        """
+        if window.samples is not None:
+            return Specified.of(_to_specification(window.samples), window.rows)
+        key = (data is self._validation, window.rows.shape, window.rows.dtype)
+        if key not in self._specified:
+            self._specified[key] = Specified.of(data, window.rows)
+        return self._specified[key]
 
     def _traced(
         self, values: Values, data: Specification, batch_size: int, dtype: Any
@@ -322,12 +357,9 @@ class JaxEngine:
             self._traces[key] = rewrite_pooling(program, self._platform), result
         return self._traces[key]
 
-    def _training_program(
-        self, values: Values, loaded: tuple[Specification, ...]
-    ) -> tuple[object, Lower]:
+    def _training_program(self, values: Values, specified: Specified) -> tuple[object, Lower]:
         """Return the key of the training program for such windows, and how to lower it."""
-        data, rows = loaded
-        key = ("train", _key(data), _key(rows))
+        data, rows = specified.data, specified.rows
 
         def lower() -> Any:
             structs = _structs(values)
@@ -348,7 +380,7 @@ class JaxEngine:
             single = jax.jit(self._single(iterate), donate_argnums=0)
             return single.lower(structs, data, rows, scalar)
 
-        return key, lower
+        return ("train", specified.key), lower
 
     def _scanned(self, iterate: Callable[..., Trained], result: Trained) -> Callable[..., Any]:
         """A whole segment as one program: iterations `start` to `stop - 1` of the rows."""
@@ -393,12 +425,9 @@ class JaxEngine:
 
         return iteration
 
-    def _evaluation_program(
-        self, values: Values, loaded: tuple[Specification, ...]
-    ) -> tuple[object, Lower]:
+    def _evaluation_program(self, values: Values, specified: Specified) -> tuple[object, Lower]:
         """Return the key of the evaluation program for such windows, and how to lower it."""
-        data, rows = loaded
-        key = ("evaluate", _key(data), _key(rows))
+        data, rows = specified.data, specified.rows
         own_logs = has_own_step(self._model, "test_step")
 
         def segment(
@@ -434,7 +463,7 @@ class JaxEngine:
             parts = (values.trainable, values.non_trainable, values.metrics)
             return jax.jit(segment).lower(*_structs(parts), data, rows, scalar, scalar)
 
-        return key, lower
+        return ("evaluate", specified.key), lower
 
 
 def _all_finite(arrays: Sequence[jax.Array]) -> jax.Array:
@@ -456,11 +485,6 @@ def _structs(tree: Any) -> Specification:
         ),
         tree,
     )
-
-
-def _specification(loaded: LoadedWindow) -> tuple[Specification, ...]:
-    """What a loaded window's program is compiled for."""
-    return _structs(loaded.data), _structs(loaded.rows)
 
 
 def _key(tree: Specification) -> object:
