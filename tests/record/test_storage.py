@@ -152,6 +152,18 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
         require_free(tmp_path / "note.txt" / "run")
 
 
+def test_a_run_killed_before_its_record_began_leaves_the_folder_free(tmp_path: Path) -> None:
+    """Nothing can be resumed there, so that the same command has to work again."""
+    for name in ("run.lock", "model.json", "model.json.part", "run.json.part"):
+        (tmp_path / name).write_text("{")
+
+    require_free(tmp_path)
+
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(RunError, match=r"already holds something \(run\.json\)"):
+        require_free(tmp_path)
+
+
 def test_looking_whether_a_folder_is_free_makes_nothing(tmp_path: Path) -> None:
     """The check before training leaves the disk as it was; an empty folder is free."""
     require_free(tmp_path / "a" / "b")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import epochwise
-from epochwise.errors import TrainingError
+from epochwise.errors import PlanError
 from epochwise.progress import summary
 from epochwise.record import read_run
 from epochwise.stopping import Patience, Target
@@ -70,6 +70,6 @@ def test_the_noise_of_an_accuracy_is_known_from_the_samples() -> None:
 
 
 def test_a_metric_that_is_not_there_ends_the_run_with_the_names_there_are() -> None:
-    """E07: 'val_los' is an error after the first epoch."""
-    with pytest.raises(TrainingError, match="There is no metric 'val_los'; there are loss"):
+    """E07: 'val_los' is an error before the first iteration."""
+    with pytest.raises(PlanError, match="There is no metric 'val_los'; there are loss"):
         trained(Target("val_los", 0.1, better="lower"))

@@ -12,6 +12,8 @@ from epochwise.data.feed import ArrayFeed
 from epochwise.engines.base import Engine
 from epochwise.engines.select import engine_for
 from epochwise.loop import Course
+from epochwise.stopping import check_metric
+from epochwise.stopping.metrics import VALIDATION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,14 +59,34 @@ def job_of(
     """
     if engine is None:
         engine = _engine(model, material, settings, settings.microbatch_size)
+    course = course_of(settings, material)
+    _check_metrics(model, course)
     return Job(
         model=model,
         engine=engine,
-        course=course_of(settings, material),
+        course=course,
         settings=settings,
         material=material,
         data_seconds=data_seconds,
     )
+
+
+def _check_metrics(model: Any, course: Course) -> None:
+    """Refuse a metric that is looked at and that the history will not have.
+
+    Raises:
+        PlanError: there is one.
+    """
+    from epochwise.engines.values import metric_names  # imports the framework
+
+    names = metric_names(model)
+    if names is None:
+        return
+    if course.validation is not None:
+        names += [f"{VALIDATION}{name}" for name in names]
+    best = () if course.best is None else (course.best.metric,)
+    for metric in (*course.stop.metrics, *best):
+        check_metric(metric, names)
 
 
 def with_microbatches(job: Job, microbatch_size: int | None) -> Engine[Any, Any]:

@@ -121,6 +121,13 @@ class Engine(Protocol[Values, Loaded]):
     ) -> tuple[Values, Pending]:
         """Evaluate batches `start` to `stop - 1` of the window; only metrics change."""
 
+    def per_sample(self, loaded: Loaded, start: int, stop: int) -> dict[str, Array]:
+        """Return the loss and the metrics of each sample of batches `start` to `stop - 1`.
+
+        By the names of the history, shape `(samples,)` each, at the weights that the model
+        holds. What is no mean over samples is left out.
+        """
+
     def learning_rate(self) -> float:
         """Return the optimizer's learning rate.
 

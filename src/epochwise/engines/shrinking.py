@@ -164,6 +164,10 @@ class ShrinkingEngine:
         """See `Engine.evaluate`."""
         return self._engine.evaluate(_plain(values), loaded.loaded, start, stop)
 
+    def per_sample(self, loaded: _Held, start: int, stop: int) -> dict[str, Array]:
+        """See `Engine.per_sample`."""
+        return self._engine.per_sample(loaded.loaded, start, stop)
+
     def learning_rate(self) -> float:
         """See `Engine.learning_rate`."""
         return self._engine.learning_rate()

@@ -111,6 +111,23 @@ def has_own_step(model: keras.Model, name: str) -> bool:
     return getattr(type(model), name) is not getattr(keras.Model, name)
 
 
+def metric_names(model: keras.Model) -> list[str] | None:
+    """Return the names that the history will have, without the validation part's.
+
+    `None` where they are not known before training: with a step of the user's, or where
+    the metrics are not built yet.
+
+    Args:
+        model: compiled and built.
+    """
+    if has_own_step(model, "train_step") or has_own_step(model, "test_step"):
+        return None
+    compiled = model._compile_metrics
+    if compiled is not None and not compiled.built:
+        return None
+    return loss_first(model.get_metrics_result())
+
+
 def as_keras_data(batch: Batch) -> Any:
     """Return a batch as Keras hands it to `train_step`: `x`, `(x, y)` or with weights."""
     return keras.utils.pack_x_y_sample_weight(batch.x, batch.y, batch.weight)

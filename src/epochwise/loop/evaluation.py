@@ -9,6 +9,7 @@ from epochwise.data.feed import Feed
 from epochwise.engines.base import Engine, Loaded, Values
 from epochwise.events import BatchEvaluated, Evaluated
 from epochwise.position import Position
+from epochwise.stopping.metrics import VALIDATION
 
 
 def evaluate(
@@ -68,3 +69,32 @@ def evaluate(
         seconds=max(0.0, clock() - since - compiling),
         compile_seconds=compiling,
     )
+
+
+def per_sample(
+    engine: Engine[Values, Loaded], feed: Feed, *, batches: int | None
+) -> dict[str, list[float]]:
+    """Return the metrics of each validation sample at the weights that the model holds now.
+
+    By the names of the history, as far as they are means over samples, always in the same
+    order of samples.
+
+    Args:
+        engine: measures.
+        feed: what is evaluated; one whose windows can be had again.
+        batches: most batches of it; `None` for all.
+    """
+    found: dict[str, list[float]] = {}
+    done, closes = 0, False
+    while not closes and done != batches:
+        window = feed.window(0, done)
+        start = done - window.first_iteration_index
+        stop = window.iterations
+        if batches is not None:
+            stop = min(stop, start + batches - done)
+        loaded = engine.load(window, evaluating=True)
+        for name, values in engine.per_sample(loaded, start, stop).items():
+            found.setdefault(f"{VALIDATION}{name}", []).extend(values.tolist())
+        done += stop - start
+        closes = window.closes_epoch and stop == window.iterations
+    return found

@@ -45,7 +45,7 @@ from epochwise.events import (
 )
 from epochwise.loop.course import Course
 from epochwise.loop.diagnosis import diagnose
-from epochwise.loop.evaluation import evaluate
+from epochwise.loop.evaluation import evaluate, per_sample
 from epochwise.loop.memory import Memory
 from epochwise.position import START, Position
 from epochwise.state import TrainingState
@@ -263,6 +263,11 @@ def _settle(
                 evaluated=True,
                 metrics={**seen.metrics, **evaluated.named},
                 validation_samples=evaluated.samples,
+                per_sample=None
+                if not course.validation.is_pure
+                else partial(
+                    per_sample, engine, course.validation, batches=course.validation_batches
+                ),
             )
         seen = replace(seen, seconds=memory.seconds_before + clock() - began)
         memory, decision = memory.updated(course, seen)

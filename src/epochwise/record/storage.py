@@ -19,6 +19,9 @@ from epochwise.record.disk import Chunk, Disk, telling
 TEMPORARY = ".part"
 """Ends the name of a file or a folder that is not complete, or not any more."""
 
+BEFORE_THE_RECORD = frozenset({"run.lock", "model.json"})
+"""What a run writes before the `run.json` that makes its folder a run's."""
+
 
 class NewFolder:
     """A folder that is being written, under a name that says so.
@@ -422,14 +425,16 @@ def require_free(path: Path) -> None:
         path: the folder meant for the run; nothing is made.
 
     Raises:
-        RunError: it is a file, or a folder that holds something.
+        RunError: it is a file, or a folder that holds something other than what a run
+            that was killed before its record began has left.
     """
     if path.is_dir():
         with telling("read", path):
-            first = next(path.iterdir(), None)
-        if first is not None:
+            names = sorted(inside.name for inside in path.iterdir())
+        taken = [name for name in names if not _is_of_an_unborn_run(name)]
+        if taken:
             raise RunError(
-                f"{path} already holds something ({first.name}), and a run never writes "
+                f"{path} already holds something ({taken[0]}), and a run never writes "
                 "over another.",
                 f'use run_dir="{path}-2" or another folder that is empty or not there yet, or '
                 "move this one away.",
@@ -441,6 +446,11 @@ def require_free(path: Path) -> None:
         )
     else:
         _require_writable(path)
+
+
+def _is_of_an_unborn_run(name: str) -> bool:
+    """Tell whether a run has such a file before it has a record."""
+    return name.removesuffix(TEMPORARY) in BEFORE_THE_RECORD or name == f"run.json{TEMPORARY}"
 
 
 def _require_writable(path: Path) -> None:

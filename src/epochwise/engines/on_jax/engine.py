@@ -21,6 +21,7 @@ from epochwise.engines.on_jax.execution import Execution, choose
 from epochwise.engines.on_jax.iteration import (
     Trained,
     evaluation,
+    gather,
     learning_rate,
     metrics_result,
     training_iteration,
@@ -29,6 +30,7 @@ from epochwise.engines.on_jax.pending import JaxPending, calls_of
 from epochwise.engines.on_jax.placing import device_name, to_device
 from epochwise.engines.on_jax.pooling import rewrite_pooling
 from epochwise.engines.on_jax.updates import groups_of, update_sizes
+from epochwise.engines.per_sample import can_measure, joined, measured, measures_of
 from epochwise.engines.rates import learning_rate_of, set_learning_rate
 from epochwise.engines.values import (
     Batch,
@@ -118,6 +120,7 @@ class JaxEngine:
             self._validation = self._resident
         else:
             self._validation = None if validation is None else to_device(validation)
+        self._measure = _measuring(model, example.divisor)
         self._compiler = Compiler()
         self._specified: dict[object, Specified] = {}
         self._traces: dict[object, tuple[ClosedJaxpr, Any]] = {}
@@ -296,6 +299,20 @@ class JaxEngine:
         pending = JaxPending(metrics=logs)
         return values._replace(metrics=metrics), pending
 
+    def per_sample(self, loaded: LoadedWindow, start: int, stop: int) -> dict[str, Array]:
+        """See `Engine.per_sample`. Compiled for each shape that comes."""
+        if self._measure is None or not can_measure(loaded.data):
+            return {}
+        values = self.take()
+        return joined(
+            [
+                self._measure(
+                    values.trainable, values.non_trainable, loaded.data, loaded.rows[place]
+                )
+                for place in range(start, stop)
+            ]
+        )
+
     def learning_rate(self) -> float:
         """See `Engine.learning_rate`."""
         return learning_rate_of(self._model)
@@ -464,6 +481,24 @@ class JaxEngine:
             return jax.jit(segment).lower(*_structs(parts), data, rows, scalar, scalar)
 
         return ("evaluate", specified.key), lower
+
+
+def _measuring(
+    model: keras.Model, divisor: float | None
+) -> Callable[..., dict[str, jax.Array]] | None:
+    """Return what measures each sample of a batch; `None` where there is nothing to."""
+    measures = measures_of(model)
+    if not measures:
+        return None
+
+    def measure(
+        trainable: list[jax.Array], non_trainable: list[jax.Array], data: Batch, row: jax.Array
+    ) -> dict[str, jax.Array]:
+        batch = gather(data, row, divisor)
+        predicted, _ = model.stateless_call(trainable, non_trainable, batch.x, training=False)
+        return dict(measured(measures, batch.y, predicted))
+
+    return jax.jit(measure)
 
 
 def _all_finite(arrays: Sequence[jax.Array]) -> jax.Array:

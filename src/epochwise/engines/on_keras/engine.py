@@ -20,6 +20,7 @@ import numpy as np
 from epochwise.data.feed import Window
 from epochwise.data.samples import Array, Samples, map_leaves
 from epochwise.engines.base import SegmentResult
+from epochwise.engines.per_sample import can_measure, joined, measured, measures_of
 from epochwise.engines.rates import learning_rate_of, set_learning_rate
 from epochwise.engines.values import (
     Batch,
@@ -231,6 +232,20 @@ class KerasEngine(ABC):
             self._write(groups, before)
             self._held = before
         return values._replace(metrics=metrics), KerasPending(told=told, undo=_nothing)
+
+    def per_sample(self, loaded: LoadedWindow, start: int, stop: int) -> dict[str, Array]:
+        """See `Engine.per_sample`."""
+        measures = measures_of(self._model)
+        if not (measures and can_measure(loaded.data)):
+            return {}
+        parts = []
+        for place in range(start, stop):
+            take = partial(keras.ops.take, indices=loaded.rows[place], axis=0)
+            x, y = (map_leaves(take, tree) for tree in (loaded.data.x, loaded.data.y))
+            if self._divisor is not None:
+                x = map_leaves(lambda leaf: keras.ops.cast(leaf, "float32") / self._divisor, x)
+            parts.append(measured(measures, y, self._model(x, training=False)))
+        return joined(parts)
 
     def learning_rate(self) -> float:
         """See `Engine.learning_rate`."""
