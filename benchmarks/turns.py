@@ -45,7 +45,7 @@ class Worker:
         """Start it; it reads its data while the others start."""
         paths = [part for name, path in data.items() for part in (f"--{name}", path)]
         self._peer = peer
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `close`
         self._process = subprocess.Popen(
             [
                 *(peer.python, str(HERE / "worker.py"), peer.way, peer.task, *paths),
