@@ -44,7 +44,12 @@ def turned(rule: AutoEpochs, losses: Sequence[float]) -> tuple[AutoMemory, int]:
 
 
 def rule_of(**settings: object) -> AutoEpochs:
-    given = {"metric": "val_loss", "most_iterations": 10_000, **settings}
+    given = {
+        "metric": "val_loss",
+        "most_iterations": 10_000,
+        "cooldown_share": 0.2,  # round numbers
+        **settings,
+    }
     return AutoEpochs(**given)  # type: ignore[arg-type]
 
 
