@@ -213,7 +213,7 @@ class AutoEpochs:
     warmup_iterations: int = 0
     patience_share: float = 0.4
     patience_fewest: int = 3
-    cooldown_share: float = 0.15
+    cooldown_share: float = 0.25
     better: Better | None = None
 
     def __post_init__(self) -> None:
@@ -238,7 +238,7 @@ class AutoEpochs:
             raise PlanError(
                 f"patience_share={self.patience_share!r}, cooldown_share="
                 f"{self.cooldown_share!r}: both are shares above 0, up to 1.",
-                "use patience_share=0.4 and cooldown_share=0.15.",
+                "use patience_share=0.4 and cooldown_share=0.25.",
             )
 
     def start(self) -> AutoMemory:
