@@ -33,15 +33,16 @@ def measures_of(model: keras.Model) -> dict[str, Measure]:
     Args:
         model: compiled and built.
     """
-    if has_own_step(model, "test_step") or len(model.outputs or ()) != 1:
+    if has_own_step(model, "test_step"):
         return {}
     found: dict[str, Measure] = {}
     config = model.get_compile_config() or {}
-    if config.get("loss_weights") is None and not isinstance(model.loss, (dict, list, tuple)):
+    if isinstance(model.loss, str) or callable(model.loss):
         loss = keras.losses.get(model.loss)
-        if isinstance(loss, LossFunctionWrapper) or not isinstance(loss, keras.losses.Loss):
-            wrapped = loss if isinstance(loss, keras.losses.Loss) else LossFunctionWrapper(loss)
-            found["loss"] = wrapped.call
+        if not isinstance(loss, keras.losses.Loss):
+            loss = LossFunctionWrapper(loss)
+        if isinstance(loss, LossFunctionWrapper) and config.get("loss_weights") is None:
+            found["loss"] = loss.call
     compiled = model._compile_metrics
     for metric in () if compiled is None else compiled.metrics:
         if (
@@ -52,14 +53,19 @@ def measures_of(model: keras.Model) -> dict[str, Measure]:
     return found
 
 
+def as_in_evaluation(model: keras.Model) -> dict[str, bool]:
+    """Return the argument that tells a model that it does not train, if it takes one."""
+    return {"training": False} if model._call_has_training_arg else {}
+
+
 def measured(measures: Mapping[str, Measure], targets: Any, predicted: Any) -> Tensors:
     """Return the measures of a batch, one number a sample: shape `(B,)`, float32 each.
 
-    Nothing is returned for predictions with a mask: a mean over what a mask leaves is not
-    one over samples.
+    Nothing is returned for several outputs, nor for predictions with a mask: a mean over what
+    a mask leaves is not one over samples.
     """
     [target] = leaves(targets)
-    if getattr(predicted, "_keras_mask", None) is not None:
+    if keras.tree.is_nested(predicted) or getattr(predicted, "_keras_mask", None) is not None:
         return {}
     found = {}
     for name, measure in measures.items():

@@ -51,6 +51,37 @@ def test_what_is_no_mean_over_samples_is_left_out(way: dict[str, Any]) -> None:
     assert list(found) == ["val_loss"]
 
 
+class Subclassed(keras.Model):
+    """Layers in a class, whose outputs are not known before it is called."""
+
+    def __init__(self, *, twice: bool) -> None:
+        """Remember whether there are two outputs."""
+        super().__init__()
+        self.twice = twice
+        self.dense = keras.layers.Dense(3, activation="softmax")
+
+    def call(self, inputs: Any) -> Any:
+        """Return one output or two."""
+        predicted = self.dense(inputs)
+        return (predicted, predicted) if self.twice else predicted
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_subclassed_model_is_measured_where_it_has_one_output(
+    way: dict[str, Any], twice: bool
+) -> None:
+    """Of two outputs the loss is a sum, which nobody takes apart."""
+    keras.utils.set_random_seed(1)
+    model, loss = Subclassed(twice=twice), "sparse_categorical_crossentropy"
+    model.compile("adam", [loss, loss] if twice else loss, **way)
+
+    told, found = looked_at(model, Samples(x=X, y=(Y, Y) if twice else Y))
+
+    assert list(found) == ([] if twice else ["val_loss"])
+    if not twice:
+        assert np.mean(found["val_loss"]) == pytest.approx(told["val_loss"], rel=1e-5)
+
+
 def test_weighted_samples_are_not_taken_for_equal_ones(way: dict[str, Any]) -> None:
     """With sample weights the mean over samples is another one."""
     _, found = looked_at(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -30,7 +30,13 @@ from epochwise.engines.on_jax.pending import JaxPending, calls_of
 from epochwise.engines.on_jax.placing import device_name, to_device
 from epochwise.engines.on_jax.pooling import rewrite_pooling
 from epochwise.engines.on_jax.updates import groups_of, update_sizes
-from epochwise.engines.per_sample import can_measure, joined, measured, measures_of
+from epochwise.engines.per_sample import (
+    as_in_evaluation,
+    can_measure,
+    joined,
+    measured,
+    measures_of,
+)
 from epochwise.engines.rates import learning_rate_of, set_learning_rate
 from epochwise.engines.values import (
     Batch,
@@ -120,7 +126,6 @@ class JaxEngine:
             self._validation = self._resident
         else:
             self._validation = None if validation is None else to_device(validation)
-        self._measure = _measuring(model, example.divisor)
         self._compiler = Compiler()
         self._specified: dict[object, Specified] = {}
         self._traces: dict[object, tuple[ClosedJaxpr, Any]] = {}
@@ -301,7 +306,7 @@ class JaxEngine:
 
     def per_sample(self, loaded: LoadedWindow, start: int, stop: int) -> dict[str, Array]:
         """See `Engine.per_sample`. Compiled for each shape that comes."""
-        if self._measure is None or not can_measure(loaded.data):
+        if not can_measure(loaded.data):
             return {}
         values = self.take()
         return joined(
@@ -341,6 +346,25 @@ class JaxEngine:
             return jax.jit(sizes).lower(_structs(trainable), _structs(trainable))
 
         return ("update sizes",), lower
+
+    @cached_property
+    def _measure(self) -> Callable[..., dict[str, jax.Array]]:
+        """What measures each sample of a batch."""
+        measures = measures_of(self._model)
+
+        def measure(
+            trainable: list[jax.Array],
+            non_trainable: list[jax.Array],
+            data: Batch,
+            row: jax.Array,
+        ) -> dict[str, jax.Array]:
+            batch = gather(data, row, self._divisor)
+            predicted, _ = self._model.stateless_call(
+                trainable, non_trainable, batch.x, **as_in_evaluation(self._model)
+            )
+            return dict(measured(measures, batch.y, predicted))
+
+        return jax.jit(measure)
 
     @property
     def _scans(self) -> bool:
@@ -481,24 +505,6 @@ class JaxEngine:
             return jax.jit(segment).lower(*_structs(parts), data, rows, scalar, scalar)
 
         return ("evaluate", specified.key), lower
-
-
-def _measuring(
-    model: keras.Model, divisor: float | None
-) -> Callable[..., dict[str, jax.Array]] | None:
-    """Return what measures each sample of a batch; `None` where there is nothing to."""
-    measures = measures_of(model)
-    if not measures:
-        return None
-
-    def measure(
-        trainable: list[jax.Array], non_trainable: list[jax.Array], data: Batch, row: jax.Array
-    ) -> dict[str, jax.Array]:
-        batch = gather(data, row, divisor)
-        predicted, _ = model.stateless_call(trainable, non_trainable, batch.x, training=False)
-        return dict(measured(measures, batch.y, predicted))
-
-    return jax.jit(measure)
 
 
 def _all_finite(arrays: Sequence[jax.Array]) -> jax.Array:

@@ -20,7 +20,13 @@ import numpy as np
 from epochwise.data.feed import Window
 from epochwise.data.samples import Array, Samples, map_leaves
 from epochwise.engines.base import SegmentResult
-from epochwise.engines.per_sample import can_measure, joined, measured, measures_of
+from epochwise.engines.per_sample import (
+    as_in_evaluation,
+    can_measure,
+    joined,
+    measured,
+    measures_of,
+)
 from epochwise.engines.rates import learning_rate_of, set_learning_rate
 from epochwise.engines.values import (
     Batch,
@@ -244,7 +250,7 @@ class KerasEngine(ABC):
             x, y = (map_leaves(take, tree) for tree in (loaded.data.x, loaded.data.y))
             if self._divisor is not None:
                 x = map_leaves(lambda leaf: keras.ops.cast(leaf, "float32") / self._divisor, x)
-            parts.append(measured(measures, y, self._model(x, training=False)))
+            parts.append(measured(measures, y, self._model(x, **as_in_evaluation(self._model))))
         return joined(parts)
 
     def learning_rate(self) -> float:
