@@ -132,8 +132,8 @@ def rise_began(values: Sequence[float], error: float) -> int | None:
     """Return where a curve turned upwards for good, if it did.
 
     The place is that of the lowest running median, or a neighbour whose own value is
-    lower. The rise is that of the last up to three medians, their mean, above it; at least
-    two must have come after it.
+    lower; of equal ones the last, since the curve has not risen there. The rise is that of
+    the last up to three medians, their mean, above it; at least two must have come after it.
 
     Args:
         values: lower is better; at least one.
@@ -146,12 +146,12 @@ def rise_began(values: Sequence[float], error: float) -> int | None:
         True
     """
     course = smoothed(values)
-    lowest = min(range(len(course)), key=course.__getitem__)
+    lowest = min(range(len(course)), key=lambda place: (course[place], -place))
     after = course[lowest + 1 :][-3:]
     if len(after) < 2 or statistics.fmean(after) - course[lowest] <= error:
         return None
     near = range(max(0, lowest - 1), min(len(values), lowest + 2))
-    return min(near, key=values.__getitem__)
+    return min(near, key=lambda place: (values[place], -place))
 
 
 FEWEST_FOR_FORECAST = 5

@@ -161,13 +161,13 @@ class Ledger:
     def over_fitting_index(self) -> int | None:
         """Where over-fitting began; `None` where it did not.
 
-        Midway between the turns of loss and accuracy, or where the loss turned if the
-        accuracy did not. A network grows too sure of itself before it is wrong more often,
-        and either turn alone is blurred by noise.
+        Midway between the turns of loss and accuracy, the later of two epochs in the middle,
+        or where the loss turned if the accuracy did not. A network grows too sure of itself
+        before it is wrong more often, and either turn alone is blurred by noise.
         """
         if self.loss_turned_index is None or self.accuracy_turned_index is None:
             return self.loss_turned_index
-        return (self.loss_turned_index + self.accuracy_turned_index) // 2
+        return (self.loss_turned_index + self.accuracy_turned_index + 1) // 2
 
     @property
     def one_epoch_is_enough(self) -> bool | None:
