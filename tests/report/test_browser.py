@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from pages import keep, page_of, read_page
 
+from epochwise.plan import Plan
 from epochwise.record import read_run
+from epochwise.report import page, read_story
+from staged import events_of, header_of
 
 READ_FACTS = """() => Object.fromEntries(
   [...document.querySelectorAll("data[data-fact]")].map((e) => [e.dataset.fact, e.value]))"""
@@ -199,6 +202,41 @@ def test_every_word_leads_to_its_meaning(opened: Any) -> None:
 
     assert len(words) > 20
     assert all(title and title == meaning for title, meaning in words)
+
+
+def test_runs_are_compared_on_the_axis_that_was_chosen(opened: Any, tmp_path: Path) -> None:
+    """Five epochs at 64 and at 250: the same lines against iterations, samples and seconds."""
+    larger = Plan(samples=1_000, batch_size=250, epochs=5)
+    folders = [
+        keep(tmp_path / "at-64"),
+        keep(
+            tmp_path / "at-250",
+            plan=larger,
+            header=header_of(larger),
+            events=events_of(larger, updates={"adam": larger.iterations}),
+        ),
+    ]
+    path = tmp_path / "both.html"
+    path.write_text(page([read_story(folder) for folder in folders]), encoding="utf-8")
+    shown = opened(path)
+    ends = {}
+    for axis in ("iteration", "samples", "seconds"):
+        shown.check(f"input[name=axis][value={axis}]")
+        ends[axis] = shown.evaluate("""() => {
+          const { spec, axis } = [...epochwise.drawn.values()]
+            .find((chart) => chart.spec.id === "compare-metric-0"
+              || chart.spec.id === "compare-0");
+          return spec.series.filter((one) => one.y.length).map((one) => {
+            const x = Array.isArray(one.x) ? one.x : one.x[axis];
+            return x[x.length - 1];
+          });
+        }""")
+
+    assert ends["iteration"] == [80, 20]
+    assert ends["samples"] == [5_000, 5_000]
+    assert ends["seconds"] == [
+        pytest.approx(read_run(folder).run.seconds.training, rel=0.5) for folder in folders
+    ]
 
 
 def test_the_page_prints(opened: Any) -> None:
