@@ -379,12 +379,12 @@ def watch_noise(rows: Rows, task_name: str, task: Task, shared: Path) -> None:
             epochs = max(1, round(2.0 / (time.perf_counter() - began)))
         else:
             took[watched].append(time.perf_counter() - began)
-    with_it, without = (statistics.median(took[kind]) for kind in (True, False))
+    pairs = zip(took[True], took[False], strict=True)
     rows.add(
         part="noise",
         task=task_name,
-        slowdown=with_it / without,
-        seconds=without,
+        slowdown=statistics.median(with_it / without for with_it, without in pairs),
+        seconds=statistics.median(took[False]),
         draws=len(watch.draws),
         scale=watch.noise().scale.value,
     )
@@ -437,7 +437,7 @@ def summarise(rows: Rows, seeds: list[int]) -> dict[str, Any]:
         max(row["predicted"] / row["measured"], row["measured"] / row["predicted"])
         for row in rows.of("memory")
     ]
-    slowdowns = [row["slowdown"] for row in rows.of("noise")]
+    slowdowns = {row["task"]: row["slowdown"] for row in rows.of("noise")}.values()
     long = [row["choosing_seconds"] / row["best_seconds"] for row in rows.of("long")]
     return {
         "date": date.today().isoformat(),
