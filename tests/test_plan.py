@@ -308,7 +308,7 @@ def test_i02_a_schedule_is_asked_at_0_to_14() -> None:
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_i05_the_batch_size_is_over_all_devices(devices: int) -> None:
-    """I05: the number of devices changes no count, only what each device holds."""
+    """I03, I05: devices change no count, of updates or else, only what each of them holds."""
     alone = Plan(samples=1000, batch_size=64, epochs=3)
     shared = Plan(samples=1000, batch_size=64, epochs=3, devices=devices)
     assert shared.per_device_batch_size * devices == 64

@@ -349,6 +349,16 @@ def test_a10_shards_tile_a_batch(count: int, shards: int) -> None:
     assert sizes[0] - sizes[-1] <= 1
 
 
+@pytest.mark.parametrize(("samples", "shards"), [(21, 2), (10, 4)])
+def test_j01_a_mean_over_shards_is_the_mean_over_all(samples: int, shards: int) -> None:
+    """J01: 21 samples on 2 shards give 21 results, not 22; nothing is padded."""
+    batch = Order(samples=samples, seed=0, shuffle=False).batch(0, 0, samples)
+    parts = [batch[shard(samples, shards, index)] for index in range(shards)]
+
+    assert sum(part.size for part in parts) == samples
+    assert sum(part.sum() for part in parts) / samples == batch.mean()
+
+
 def test_d05_sharded_epochs_are_complete_and_differ() -> None:
     """D05: three epochs on two shards are three orders; shards are disjoint and complete."""
     order = Order(samples=64, seed=0)
