@@ -23,6 +23,9 @@ WALKED = ("tutorial", "plan", "train", "data", "batches")
 
 _BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d-\d{6}")
+_SAME_SECOND = re.compile(r"(-digits-mlp)-\d+")
+"""Ends the name of a run that was begun in the same second as another."""
+
 _DECIMALS = re.compile(r"\d+(?:\.\d+)+")
 
 
@@ -74,7 +77,7 @@ def _printed(command: str) -> str:
 
 def _comparable(text: str) -> str:
     """The text without what differs from run to run."""
-    plain = _DECIMALS.sub("#", _TIME.sub("#", text))
+    plain = _SAME_SECOND.sub(r"\1", _DECIMALS.sub("#", _TIME.sub("#", text)))
     return "".join(f"{line.rstrip()}\n" for line in plain.splitlines())
 
 
