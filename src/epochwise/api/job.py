@@ -77,6 +77,10 @@ def _check_metrics(model: Any, course: Course) -> None:
     Raises:
         PlanError: there is one.
     """
+    best = () if course.best is None else (course.best.metric,)
+    wanted = (*course.stop.metrics, *best)
+    if not wanted:
+        return
     from epochwise.engines.values import metric_names  # imports the framework
 
     names = metric_names(model)
@@ -84,8 +88,7 @@ def _check_metrics(model: Any, course: Course) -> None:
         return
     if course.validation is not None:
         names += [f"{VALIDATION}{name}" for name in names]
-    best = () if course.best is None else (course.best.metric,)
-    for metric in (*course.stop.metrics, *best):
+    for metric in wanted:
         check_metric(metric, names)
 
 
