@@ -48,7 +48,7 @@ import numpy as np
 
 import epochwise
 from choosing_tasks import LONG_TASKS, TASKS, Task
-from epochwise.choosing.batch_size.probes import EngineTrial, Watched
+from epochwise.choosing.batch_size.probes import EngineTrial, ReadySize, Watched
 from epochwise.choosing.batch_size.trial import Branch, Pair
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.given import in_order
@@ -103,9 +103,9 @@ class Rows:
 class Counting(EngineTrial):
     """Branches as `tune` runs them, not timed: their iterations are what is wanted."""
 
-    def _timed(self, engine: Any, iterations: int, loaded: Any) -> list[float]:
-        del engine, iterations, loaded
-        return [1.0]
+    def _timed(self, size: ReadySize, count: int) -> float:
+        del size, count
+        return 1.0
 
 
 def trial_of(task: Task, seed: int, shared: Path, kind: type[EngineTrial]) -> EngineTrial:
@@ -141,23 +141,20 @@ def measure_speed(rows: Rows, task_name: str, task: Task, shared: Path) -> None:
     """Time an iteration at every size, in turn, and keep the medians."""
     trial = trial_of(task, 0, shared, EngineTrial)
     sizes = sizes_of(trial)
-    found: dict[int, list[float]] = {size: [] for size in sizes}
     for size in sizes:
         trial.ready(size)
+    trial.rounds.clear()
     for _ in range(ROUNDS):
-        for size in sizes:
-            ready = trial.sizes[size]
-            window, loaded = ready.window_at((0, 0))
-            taken = trial._timed(ready.engine, window.iterations, loaded)
-            found[size].append(statistics.median(taken))
+        trial.time_in_turn(most_seconds=math.inf)
     for size in sizes:
+        found = [measured[size] for measured in trial.rounds]
         rows.add(
             part="speed",
             task=task_name,
             size=size,
-            seconds=statistics.median(found[size]),
-            least=min(found[size]),
-            most=max(found[size]),
+            seconds=statistics.median(found),
+            least=min(found),
+            most=max(found),
         )
 
 

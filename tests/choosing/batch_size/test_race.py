@@ -115,6 +115,53 @@ def test_the_time_is_kept(budget: float) -> None:
     assert trial.now - before <= budget + trial.speed.seconds(4096)
 
 
+def test_a_race_that_time_ended_is_run_to_its_end_later() -> None:
+    """What was cut short has neither won nor lost: given more time, it is raced again."""
+    trial = trial_of()
+    race = race_of(trial, budget=40.0)
+    race.extend()
+    better = Pair(batch_size=32, learning_rate=0.004)
+    end = trial.now + race.seconds_spent(OWN) / 10
+    race.left = lambda: end - trial.now
+
+    assert not race.challenge(better)
+    assert race.is_open(better)
+
+    race.left = lambda: math.inf
+    assert race.challenge(better)
+    assert not race.is_open(better)
+
+
+def test_a_new_size_is_not_begun_without_time_to_race_it() -> None:
+    """Compiling a size that cannot be run for as long as the champion would be wasted."""
+    trial = trial_of()
+    race = race_of(trial, budget=40.0)
+    race.extend()
+    other = rule(OWN, 128)
+    cost = trial.cost(128)
+    race.left = lambda: cost + 0.5 * race.seconds_spent(OWN)
+
+    assert not race.challenge(other)
+    assert 128 not in trial.sizes
+    assert race.is_open(other)
+
+
+def test_the_champion_is_told_by_the_times_as_known_last() -> None:
+    """A size that turns out slower than it seemed loses to what it had beaten."""
+    trial = trial_of()
+    race = race_of(trial, budget=40.0)
+    search(race)
+    won = race.champion
+    assert won != OWN
+
+    slow = trial.speed.seconds
+    trial.speed_of = lambda size: 100 * slow(size) if size == won.batch_size else slow(size)
+    race.settle()
+
+    assert race.champion.batch_size != won.batch_size
+    assert race.champion in race.branches
+
+
 def test_a_challenger_that_has_lost_is_given_up() -> None:
     """A rate far too small is not run to the end: it gets less than half of the champion's."""
     trial = trial_of()

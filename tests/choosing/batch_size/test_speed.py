@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epochwise.choosing.batch_size.speed import fit_speed, timing
+from epochwise.choosing.batch_size.speed import fit_speed, timings
 
 
 @given(st.floats(1e-6, 1.0), st.floats(1e-9, 1e-2))
@@ -52,9 +52,35 @@ def test_nothing_measured_is_refused() -> None:
         fit_speed({16: 0.0})
 
 
-def test_one_slow_repeat_does_not_move_the_time() -> None:
+def test_one_slow_round_does_not_move_the_time() -> None:
     """The median is told, with the spread of the quartiles."""
-    found = timing([1.0, 1.0, 1.0, 1.0, 50.0])
+    found = timings([{16: 1.0}] * 4 + [{16: 50.0}])[16]
 
     assert (found.seconds, found.spread, found.repeats) == (1.0, 0.0, 5)
-    assert timing([2.0]).spread == 0.0
+    assert timings([{16: 2.0}])[16].spread == 0.0
+    assert timings([]) == {}
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0.2, 5.0), st.sets(st.sampled_from([16, 128, 1024]))), min_size=1
+    )
+)
+def test_a_busy_machine_slows_all_sizes_alike(rounds: list[tuple[float, set[int]]]) -> None:
+    """However busy it is in each round, sizes that were timed keep their true ratio."""
+    true = {8: 1e-3, 16: 2e-3, 128: 9e-3, 1024: 0.07}
+    measured = [
+        {size: busy * true[size] for size in (8, *sorted(others))} for busy, others in rounds
+    ]
+
+    found = timings(measured)
+
+    for size in found:
+        assert found[size].seconds / found[8].seconds == pytest.approx(true[size] / true[8])
+
+
+def test_a_size_timed_in_a_busy_moment_alone_would_seem_slow() -> None:
+    """The bound above can fail: without a round of its own with others nothing is known."""
+    found = timings([{8: 1.0}, {8: 1.0}, {8: 1.0}, {16: 20.0}])
+
+    assert found[16].seconds == 20.0

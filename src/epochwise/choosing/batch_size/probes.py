@@ -15,7 +15,7 @@ from epochwise.choosing.batch_size.memory import (
     amount,
     largest_batch,
 )
-from epochwise.choosing.batch_size.speed import Timing, timing
+from epochwise.choosing.batch_size.speed import Timing, timings
 from epochwise.choosing.batch_size.trial import Branch, Pair
 from epochwise.data.feed import ArrayFeed, Feed, Window
 from epochwise.engines.base import Engine
@@ -29,11 +29,11 @@ from epochwise.position import START
 TIMED_SECONDS = 0.02
 """About how long one timed segment takes [s]."""
 
-TIMED_SEGMENTS = 5
-"""Segments that are timed when a size is made ready."""
+TIMED_ROUNDS = 3
+"""Rounds in which all sizes are timed when one more is ready."""
 
 MOST_TIMED_SECONDS = 0.5
-"""No further segment is timed once they have taken so long together [s]."""
+"""No round is begun that would take longer, nor more warming up after as long [s]."""
 
 
 class TooLargeError(MemoryError):
@@ -78,6 +78,10 @@ class EngineTrial:
         validation_batches: how many batches of it.
         watched: the metric.
         clock: seconds of a clock that only goes forward [s].
+        sizes: those that are ready.
+        rounds: seconds an iteration by batch size, each from segments one after the other.
+        timings: what the rounds tell.
+        look_seconds: what the last evaluation took [s].
     """
 
     engines: Engines
@@ -88,8 +92,12 @@ class EngineTrial:
     watched: Watched
     clock: Callable[[], float] = time.perf_counter
     sizes: dict[int, ReadySize] = field(default_factory=dict)
+    rounds: list[dict[int, float]] = field(default_factory=list)
+    timings: dict[int, Timing] = field(default_factory=dict)
     look_seconds: float = 0.0
-    _made: dict[int | None, Engine[Any, Any]] = field(default_factory=dict)
+    _made: dict[int | None, tuple[Engine[Any, Any], Probe[Any, Any]]] = field(
+        default_factory=dict
+    )
     _start: Any = None
     _first_value: float | None = None
 
@@ -100,7 +108,12 @@ class EngineTrial:
     @property
     def engine(self) -> Engine[Any, Any]:
         """The engine for whole batches."""
-        return self._engine(None)
+        return self._engine(None)[0]
+
+    @property
+    def engine_probe(self) -> Probe[Any, Any]:
+        """What measures memory and gradients of the engine for whole batches."""
+        return self._engine(None)[1]
 
     @property
     def start(self) -> Any:
@@ -120,14 +133,14 @@ class EngineTrial:
                 if not is_out_of_memory(error):
                     raise
                 self._find_microbatch(batch_size)
-        return timing(self.sizes[batch_size].seconds)
+        return self.timings[batch_size]
 
     def cost(self, batch_size: int) -> float:
         """See `Trial.cost`."""
         if batch_size in self.sizes or not self.sizes:
             return 0.0
         known = min(self.sizes, key=lambda size: abs(math.log(size / batch_size)))
-        seconds = timing(self.sizes[known].seconds).seconds * max(1.0, batch_size / known)
+        seconds = self.timings[known].seconds * max(1.0, batch_size / known)
         compiling = max(size.ready_seconds for size in self.sizes.values())
         return compiling + (LEAST_ITERATIONS + 1) * seconds
 
@@ -157,12 +170,8 @@ class EngineTrial:
             window, loaded = size.window_at(place)
             start = place[1] - window.first_iteration_index
             count = min(window.iterations - start, left)
-            since = self.clock()
             values, pending = size.engine.run(values, loaded, start, start + count)
             result = pending.wait()
-            took = self.clock() - since
-            if took >= TIMED_SECONDS / 2:
-                size.seconds.append(took / count)
             left -= count
             metrics, finite = result.metrics, all(map(math.isfinite, result.losses))
             closes = window.closes_epoch and start + count == window.iterations
@@ -177,9 +186,11 @@ class EngineTrial:
         plan = Plan(samples=samples, batch_size=batch_size, epochs=1, remainder="drop")
         return replace(self.feed, plan=plan)
 
-    def _engine(self, microbatch_size: int | None) -> Engine[Any, Any]:
+    def _engine(self, microbatch_size: int | None) -> tuple[Engine[Any, Any], Probe[Any, Any]]:
+        """Return the engine for such microbatches with its probe, whose programs it keeps."""
         if microbatch_size not in self._made:
-            self._made[microbatch_size] = self.engines(microbatch_size)
+            engine = self.engines(microbatch_size)
+            self._made[microbatch_size] = engine, self.probe(engine)
         return self._made[microbatch_size]
 
     def _find_microbatch(self, batch_size: int) -> None:
@@ -200,21 +211,21 @@ class EngineTrial:
             MemoryError: or another that `is_out_of_memory` knows: it does not fit.
         """
         since = self.clock()
+        engine, probe = self._engine(microbatch_size)
         size = ReadySize(
-            engine=self._engine(microbatch_size),
+            engine=engine,
             feed=self.feed_of(batch_size),
             microbatch_size=microbatch_size,
         )
         window = size.feed.window(0, 0)
         size.engine.prepare([window], [])
-        probe = self.probe(size.engine)
         size.memory = _checked_memory(probe, window)
-        _, loaded = size.window_at((0, 0))
-        size.seconds, size.rise_bytes = probe.watched(
-            lambda: self._timed(size.engine, window.iterations, loaded)
-        )
-        size.ready_seconds = self.clock() - since
+        seconds, size.rise_bytes = probe.watched(lambda: self._warmed_up(size))
         self.sizes[batch_size] = size
+        self._keep_round({batch_size: seconds})
+        for _ in range(TIMED_ROUNDS):
+            self.time_in_turn()
+        size.ready_seconds = self.clock() - since
         return Tried(
             batch_size=microbatch_size or batch_size,
             fits=True,
@@ -222,23 +233,52 @@ class EngineTrial:
             memory_bytes=size.memory_bytes,
         )
 
-    def _timed(self, engine: Engine[Any, Any], iterations: int, loaded: Any) -> list[float]:
-        """Seconds an iteration of several segments, after one that is not counted."""
-        seconds: list[float] = []
-        values, count, made, spent = self._start, 1, 0, 0.0
-        while len(seconds) < TIMED_SEGMENTS:
-            since = self.clock()
-            values, pending = engine.run(values, loaded, 0, count)
-            pending.wait()
-            took = self.clock() - since
-            if made:
-                seconds.append(took / count)
-            made, spent = made + count, spent + took
-            if made >= LEAST_ITERATIONS and spent >= MOST_TIMED_SECONDS:
-                break
-            count = max(1, round(TIMED_SECONDS * count / max(took, 1e-9)))
-            count = min(count, iterations, 8 * made)
-        return seconds
+    def time_in_turn(self, most_seconds: float = MOST_TIMED_SECONDS) -> None:
+        """Time a segment at each size that is ready, if all of them do not take too long.
+
+        Args:
+            most_seconds: that they may take together [s].
+        """
+        counts = {size: self._timed_iterations(size) for size in self.sizes}
+        cost = sum(count * self.timings[size].seconds for size, count in counts.items())
+        if cost <= most_seconds:
+            self._keep_round(
+                {size: self._timed(self.sizes[size], count) for size, count in counts.items()}
+            )
+
+    def _timed_iterations(self, batch_size: int) -> int:
+        """Iterations of a timed segment."""
+        wanted = round(TIMED_SECONDS / self.timings[batch_size].seconds)
+        return max(1, min(wanted, self.sizes[batch_size].some_window()[0].iterations))
+
+    def _keep_round(self, measured: dict[int, float]) -> None:
+        """Add what was measured, and tell the times anew."""
+        self.rounds.append(measured)
+        self.timings = timings(self.rounds)
+
+    def _warmed_up(self, size: ReadySize) -> float:
+        """Seconds an iteration once segments are long enough to be timed [s]."""
+        began, most = self.clock(), size.some_window()[0].iterations
+        made, count = 0, 1
+        while True:
+            seconds = self._timed(size, count)
+            made += count
+            if made >= LEAST_ITERATIONS and (
+                count == most
+                or seconds * count >= TIMED_SECONDS / 2
+                or self.clock() - began >= MOST_TIMED_SECONDS
+            ):
+                return seconds
+            wanted = round(TIMED_SECONDS / max(seconds, 1e-9))
+            count = max(1, min(wanted, most, 8 * made))
+
+    def _timed(self, size: ReadySize, count: int) -> float:
+        """Seconds an iteration of so many, from the weights that the model had [s]."""
+        _, loaded = size.some_window()
+        since = self.clock()
+        _, pending = size.engine.run(self._start, loaded, 0, count)
+        pending.wait()
+        return (self.clock() - since) / count
 
     def _with_rate(self, values: Any, rate: float | None) -> Any:
         """Return the values with a learning rate in them."""
@@ -254,7 +294,7 @@ class EngineTrial:
             return self._look(self._start, {})
         self.ready(batch_size)
         size = self.sizes[batch_size]
-        _, loaded = size.window_at((0, 0))
+        _, loaded = size.some_window()
         self.engine.give_back(self._start)
         _, pending = size.engine.run(self.engine.take(fresh_metrics=True), loaded, 0, 1)
         return self._look(self._start, pending.wait().metrics)
@@ -313,7 +353,6 @@ class ReadySize:
         memory: by the compiler's analysis.
         rise_bytes: how far memory really rose when it was run, libraries' own included
             [bytes]; `None` where nobody tells.
-        seconds: of an iteration, once for each segment that was timed [s].
         ready_seconds: what making it ready took [s].
     """
 
@@ -322,7 +361,6 @@ class ReadySize:
     microbatch_size: int | None
     memory: ProgramMemory | None = None
     rise_bytes: int | None = None
-    seconds: list[float] = field(default_factory=list)
     ready_seconds: float = 0.0
     _there: tuple[Window, Any] | None = None
 
@@ -332,6 +370,10 @@ class ReadySize:
         if self.memory is None:
             return None
         return self.memory.held + max(self.memory.extra, self.rise_bytes or 0)
+
+    def some_window(self) -> tuple[Window, Any]:
+        """Return the window that is on the device, or the first one."""
+        return self._there or self.window_at((0, 0))
 
     def window_at(self, place: tuple[int, int]) -> tuple[Window, Any]:
         """Return the window of a place, on the device; the last one asked for stays there."""

@@ -63,6 +63,7 @@ class Race:
             challenged [s].
         branches: of every pair that was run.
         too_large: sizes that turned out not to fit.
+        cut_short: pairs whose race ended with the time, not with a result.
     """
 
     trial: Trial
@@ -72,6 +73,7 @@ class Race:
     horizon: float
     branches: dict[Pair, Branch] = field(default_factory=dict)
     too_large: set[int] = field(default_factory=set)
+    cut_short: set[Pair] = field(default_factory=set)
 
     def seconds_spent(self, pair: Pair) -> float:
         """Seconds of training that a branch has taken, looks left out [s]."""
@@ -98,25 +100,43 @@ class Race:
         """Carry the champion on to the target or the horizon."""
         self._run(self.champion, level=self.ground.level, seconds=self.horizon, rival=None)
 
+    def is_open(self, pair: Pair) -> bool:
+        """Whether a race of this pair may still tell something."""
+        return pair in self.cut_short or pair not in self.branches
+
     def challenge(self, pair: Pair) -> bool:
-        """Race a pair against the champion; tell whether it has won."""
-        if self.trial.cost(pair.batch_size) > self.left():
-            return False
+        """Race a pair against the champion; tell whether it has won.
+
+        A new size is not begun unless there is time to run it for as long as the champion.
+        """
         level = self.goal()
         took = self.seconds_to(self.champion, level)
+        limit = took if math.isfinite(took) else self.horizon
+        cost = self.trial.cost(pair.batch_size)
+        if (cost and cost + limit > self.left()) or pair.batch_size in self.too_large:
+            return False
         try:
-            limit = took if math.isfinite(took) else self.horizon
             self._run(pair, level=level, seconds=limit, rival=self.champion)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             self.too_large.add(pair.batch_size)
             return False
+        self.cut_short.discard(pair)
+        if self.left() <= 0:
+            self.cut_short.add(pair)
         if self.seconds_to(pair, level) >= took:
             return False
         self.champion = pair
         self.extend()
         return True
+
+    def settle(self) -> None:
+        """Make the pair the champion that takes the least time, as all times are known now."""
+        level = self.goal()
+        self.champion = min(
+            [self.champion, *self.branches], key=lambda pair: self.seconds_to(pair, level)
+        )
 
     def _run(
         self, pair: Pair, *, level: float | None, seconds: float, rival: Pair | None
@@ -192,8 +212,7 @@ def search(race: Race, factors: tuple[int, ...] = (4, 2), *, same_rate: bool = F
     for factor in factors:
         while race.left() > 0:
             near = _around(race, factor, same_rate=same_rate)
-            untried = (pair for pair in near if pair not in race.branches)
-            if not any(race.challenge(pair) for pair in untried):
+            if not any(race.challenge(pair) for pair in near if race.is_open(pair)):
                 break
 
 

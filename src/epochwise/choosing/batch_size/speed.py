@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class Timing:
     Args:
         seconds: median of the repeats [s / iteration].
         spread: half the distance between their quartiles [s / iteration].
-        repeats: how many segments were timed, after one that was not.
+        repeats: how many segments were timed, after some that were not.
     """
 
     seconds: float
@@ -32,16 +33,39 @@ class Timing:
     repeats: int
 
 
-def timing(repeats: Sequence[float]) -> Timing:
-    """Return the median and spread of repeated measurements.
+def timings(rounds: Sequence[Mapping[int, float]]) -> dict[int, Timing]:
+    """Return how long an iteration takes at each size, from rounds of one segment each.
+
+    The segments of a round follow each other at once, so a busy moment of the machine
+    slows all of them, and their ratio tells more than their seconds. A size takes the
+    median of its ratios to the size that is in most rounds, times the median of that one.
 
     Args:
-        repeats: seconds an iteration of each segment [s]; at least one.
+        rounds: seconds an iteration by batch size [s / iteration], all above 0.
 
     Example:
-        >>> timing([1.0, 3.0, 2.0, 10.0, 2.0]).seconds
-        2.0
+        >>> busy, quiet = {32: 3.0, 64: 6.0}, {32: 1.0}
+        >>> found = timings([quiet, busy, quiet])
+        >>> found[32].seconds, found[64].seconds
+        (1.0, 2.0)
     """
+    places = Counter(size for measured in rounds for size in measured)
+    if not places:
+        return {}
+    most = max(places, key=lambda size: places[size])
+    usual = statistics.median(measured[most] for measured in rounds if most in measured)
+    found = {}
+    for size in places:
+        own = [measured for measured in rounds if size in measured]
+        seconds = [usual * one[size] / one[most] for one in own if most in one]
+        if size == most or not seconds:
+            seconds = [one[size] for one in own]
+        found[size] = _timing(seconds)
+    return found
+
+
+def _timing(repeats: Sequence[float]) -> Timing:
+    """Median and spread."""
     spread = 0.0
     if len(repeats) > 1:
         low, _, high = statistics.quantiles(repeats, n=4, method="inclusive")

@@ -158,6 +158,9 @@ class Study:
         self.race.left = self.left
         search(self.race, factors=(2,), same_rate=True)
         play_off(self.race)
+        if self.left() > 0:
+            self.trial.time_in_turn()
+        self.race.settle()
         self._measure_noise()
         self._time(self.wishes.sizes[-1])
 
@@ -312,7 +315,7 @@ class Study:
         try:
             moment = noise_at(
                 trial.engine,
-                trial.probe(trial.engine),
+                trial.engine_probe,
                 trial.feed_of(size),
                 branch.values,
                 draws=NOISE_DRAWS,
