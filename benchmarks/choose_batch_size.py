@@ -319,8 +319,9 @@ def predict_memory(name: str, size: int, shared: Path) -> int:
 def measure_memory(name: str, size: int, shared: Path) -> int:
     """What a training of three iterations really takes [bytes].
 
-    Counted are the data on the device, weights and optimizer, which are there before,
-    and how far the process's memory rises above that while iterations run.
+    Counted are the data on the device with the rows of the epoch, weights and optimizer,
+    which are there before, and how far the process's memory rises above that while
+    iterations run.
     """
     task = (TASKS | LONG_TASKS)[name]
     training, _ = task.samples(shared)
@@ -334,7 +335,8 @@ def measure_memory(name: str, size: int, shared: Path) -> int:
     engine.prepare([window], [])
     loaded = engine.load(window)
     values = engine.take()
-    held = data.nbytes + sum(array.nbytes for array in engine.to_host(values).values())
+    held = data.nbytes + window.rows.nbytes
+    held += sum(array.nbytes for array in engine.to_host(values).values())
 
     def run() -> None:
         _, pending = engine.run(values, loaded, 0, min(3, window.iterations))

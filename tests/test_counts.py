@@ -93,3 +93,17 @@ def test_a11_dropping_everything_names_both_numbers_and_a_remedy() -> None:
         '  Remedy: use batch_size=100 or less, or remainder="keep" to train on one short '
         "batch an epoch."
     )
+
+
+@given(st.integers(1, 400), st.integers(1, 60))
+def test_an_even_batch_size_leaves_no_short_batch_where_that_can_be(
+    samples: int, near: int
+) -> None:
+    """It is the largest divisor within a factor of two; else the size that was wanted."""
+    found = counts.even_batch_size(samples, near)
+    divisors = [size for size in range(near, 2 * near + 1) if samples % size == 0]
+
+    if samples < near:
+        assert found == samples
+    else:
+        assert found == (max(divisors) if divisors else near)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import epochwise
+from epochwise.api import advising
 from epochwise.choosing.batch_size.advice import Advice
 from epochwise.errors import DataError, ModelError, PlanError
 from epochwise.record import json_text
@@ -121,6 +122,22 @@ def test_the_budget_is_in_the_advice(advised: Advised) -> None:
 
     assert advice.budget_seconds == 20
     assert advice.spent_seconds > 0
+
+
+def test_one_probe_measures_at_every_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has compiled is used again: a search makes one for its engine."""
+    made = []
+    probe_for = advising.probe_for
+    monkeypatch.setattr(
+        advising, "probe_for", lambda *given: made.append(given) or probe_for(*given)
+    )
+
+    advice = epochwise.tune(
+        network(), X, Y, target="val_loss=0.8", sizes=[16, 32], batch_size=16, seconds=10
+    )
+
+    assert len(advice.moments) > 1
+    assert len(made) == 1
 
 
 def test_a_schedule_keeps_its_rate() -> None:

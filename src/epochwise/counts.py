@@ -109,6 +109,29 @@ def last_batch_size(samples: int, batch_size: int, remainder: Remainder) -> int:
     return left_over if left_over and remainder == "keep" else batch_size
 
 
+def even_batch_size(samples: int, near: int) -> int:
+    """Find a batch size that leaves no short last batch.
+
+    For passes in which it changes no result, as in evaluation: batches of one size need
+    one compiled program instead of two.
+
+    Args:
+        samples: N [samples]; at least 1.
+        near: the batch size wanted [samples]; at least 1.
+
+    Returns:
+        The largest divisor of N from `near` to twice that; N where it is below `near`;
+        `near` where there is no such divisor.
+
+    Example:
+        >>> even_batch_size(10_000, 64), even_batch_size(10_007, 64), even_batch_size(40, 64)
+        (125, 64, 40)
+    """
+    if samples < near:
+        return samples
+    return next((size for size in range(2 * near, near, -1) if not samples % size), near)
+
+
 def epoch_of(iteration_index: int, iterations_per_epoch: int) -> tuple[int, int]:
     """Tell which epoch an iteration belongs to, and its place in there.
 

@@ -17,9 +17,11 @@ from epochwise.api.keeping import Kept, header_of, keeping
 from epochwise.api.material import material_of_samples, parted_samples
 from epochwise.api.running import carry_out
 from epochwise.api.settings import Settings
+from epochwise.counts import even_batch_size
 from epochwise.data import sources
 from epochwise.data.given import in_order
 from epochwise.data.samples import Dataset, leaves
+from epochwise.data.split import Split
 from epochwise.engines.select import (
     import_framework,
     keep_compiled_programs,
@@ -221,6 +223,7 @@ def adopted(prepared: Prepared, advice: Advice) -> Prepared:
         settings,
         lambda _, parts: [part for part in parts if any(part is one for one in held)],
         parted=job.material.parted,
+        validation_batch_size=_validated_at_once(settings, job.material.parted),
     )
     engine = job.engine if advice.microbatch_size == job.settings.microbatch_size else None
     adopting = job_of(job.model, material, settings, job.data_seconds, engine=engine)
@@ -288,10 +291,28 @@ def prepare(
     for note in built.notes:
         progress.note(note)
     material = material_of_samples(
-        dataset.train, settings, partial(on_device, built.model), parted=parted
+        dataset.train,
+        settings,
+        partial(on_device, built.model),
+        parted=parted,
+        validation_batch_size=_validated_at_once(settings, parted),
     )
     job = job_of(built.model, material, settings, data_seconds)
     return Prepared(job=job, source=source, dataset=dataset, model_name=built.name)
+
+
+def _evaluated_at_once(settings: Settings, samples: int) -> int:
+    """Samples in a batch of evaluation: no short last one where that can be.
+
+    That is a program less to compile, and near the training's size, so it fits.
+    """
+    assert settings.batch_size is not None
+    return even_batch_size(samples, settings.microbatch_size or settings.batch_size)
+
+
+def _validated_at_once(settings: Settings, parted: Split | None) -> int | None:
+    """The same for the validation part; `None` where there is none."""
+    return None if parted is None else _evaluated_at_once(settings, parted.held_out.size)
 
 
 def trained(
@@ -315,8 +336,9 @@ def trained(
     job, test, testing = prepared.job, None, 0.0
     feed = None
     if prepared.dataset.test is not None:
-        assert job.settings.batch_size is not None
-        feed = in_order(prepared.dataset.test, job.settings.batch_size, gather=True)
+        held_out = prepared.dataset.test
+        at_once = _evaluated_at_once(job.settings, held_out.count)
+        feed = in_order(held_out, at_once, gather=True)
         job = replace(job, course=replace(job.course, test=feed))
     carry_out(job, tally, (progress,), kept=kept, state=state, note=progress.note)
     stopped = tally.run().stop

@@ -7,7 +7,9 @@ the classes of the frameworks, without importing one.
 
 from __future__ import annotations
 
+import ctypes
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -112,8 +114,9 @@ def _text(path: Path) -> str:
 def run_watching_peak(run: Callable[[], Result]) -> tuple[Result, int | None]:
     """Run something and return how far this process's memory rose above what it was.
 
-    The high-water mark is put down to the present first, so it must not be in use by
-    anybody else of this process.
+    What was freed before is given back to the system first, so that using it again counts,
+    and the high-water mark is put down to the present, so it must not be in use by anybody
+    else of this process.
 
     Args:
         run: what is run.
@@ -121,6 +124,7 @@ def run_watching_peak(run: Callable[[], Result]) -> tuple[Result, int | None]:
     Returns:
         What `run` returned, and the rise [bytes], `None` where the system does not tell.
     """
+    give_back_freed_memory()
     before = _status_bytes("VmRSS")
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -129,6 +133,13 @@ def run_watching_peak(run: Callable[[], Result]) -> tuple[Result, int | None]:
     result = run()
     peak = _status_bytes("VmHWM")
     return result, None if before is None or peak is None else max(0, peak - before)
+
+
+def give_back_freed_memory() -> None:
+    """Have the C library return what was freed to the system, where it can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def _status_bytes(name: str) -> int | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from epochwise.choosing.batch_size.hyperbola import Hyperbola
 from epochwise.choosing.batch_size.learning_rate import scaled_rate
-from epochwise.choosing.batch_size.race import Ground, Race, play_off, search
+from epochwise.choosing.batch_size.race import RUNS, Ground, Race, play_off, search
 from epochwise.choosing.batch_size.speed import SpeedCurve
 from epochwise.choosing.batch_size.trial import Branch, Pair, rounded_rate
 
@@ -160,6 +160,57 @@ def test_the_champion_is_told_by_the_times_as_known_last() -> None:
 
     assert race.champion.batch_size != won.batch_size
     assert race.champion in race.branches
+
+
+class Lucky(FakeTrial):
+    """One pair is seen at the level at once, on its first run only."""
+
+    lucky: Pair = Pair(batch_size=32, learning_rate=0.0005)
+    runs: int = 0
+
+    def begin(self, pair: Pair) -> Branch:
+        self.runs += pair == self.lucky
+        return super().begin(pair)
+
+    def advance(self, branch: Branch, iterations: int) -> Branch:
+        after = super().advance(branch, iterations)
+        if branch.pair == self.lucky and self.runs == 1:
+            return branch.after(iterations, 0.0, after.values)
+        return after
+
+
+GOOD = Pair(batch_size=32, learning_rate=0.004)
+
+
+def lucky_race() -> Race:
+    """A race that a good pair led until the lucky one came."""
+    plain = trial_of()
+    race = race_of(Lucky(curve=plain.curve, speed=plain.speed), budget=400.0)
+    race.extend()
+    assert race.challenge(GOOD)
+    assert race.challenge(Lucky.lucky)
+    return race
+
+
+def test_who_leads_is_run_again_before_the_race_is_settled() -> None:
+    """A pair that led by luck does not win; who wins was run again and again."""
+    race = lucky_race()
+
+    race.settle()
+
+    assert race.champion == GOOD
+    assert len(race.runs_again[GOOD]) == RUNS - 1
+
+
+def test_without_time_the_first_runs_count() -> None:
+    """No pair is run again when time is up, and the leader stays."""
+    race = lucky_race()
+    race.left = lambda: 0.0
+
+    race.settle()
+
+    assert race.champion == Lucky.lucky
+    assert not race.runs_again.get(Lucky.lucky)
 
 
 def test_a_challenger_that_has_lost_is_given_up() -> None:

@@ -65,9 +65,7 @@ class _Answer:
 
     def _reached(self) -> dict[Pair, float]:
         """Iterations of every pair that reached the level at which all are compared."""
-        counts = {
-            pair: branch.reached(self.compared) for pair, branch in self.race.branches.items()
-        }
+        counts = {pair: self.race.reached(pair, self.compared) for pair in self.race.branches}
         return {pair: count for pair, count in counts.items() if count}
 
     def _further(self) -> float | None:
@@ -97,7 +95,7 @@ class _Answer:
         branch = self.race.branches.get(pair)
         iterations, measured = None, False
         if branch is not None:
-            iterations = branch.reached(self.level)
+            iterations = self.race.reached(pair, self.level)
             measured = bool(iterations)
             if pair in self.reached and self.further is not None:
                 iterations = iterations or self.reached[pair] * self.further

@@ -257,20 +257,24 @@ class EngineTrial:
         self.timings = timings(self.rounds)
 
     def _warmed_up(self, size: ReadySize) -> float:
-        """Seconds an iteration once segments are long enough to be timed [s]."""
+        """Seconds an iteration once segments are long enough to be timed [s].
+
+        Two segments hold two iterations or more, where an epoch does and they do not take
+        too long: what an iteration leaves behind while the next one runs is part of the
+        memory that training takes, and libraries take more the second time.
+        """
         began, most = self.clock(), size.some_window()[0].iterations
         made, count = 0, 1
         while True:
             seconds = self._timed(size, count)
             made += count
-            if made >= LEAST_ITERATIONS and (
-                count == most
-                or seconds * count >= TIMED_SECONDS / 2
-                or self.clock() - began >= MOST_TIMED_SECONDS
-            ):
+            out_of_time = self.clock() - began >= MOST_TIMED_SECONDS
+            long_enough = count == most or seconds * count >= TIMED_SECONDS / 2
+            enough = made > 2 * LEAST_ITERATIONS and long_enough
+            if made >= LEAST_ITERATIONS and (enough or out_of_time):
                 return seconds
-            wanted = round(TIMED_SECONDS / max(seconds, 1e-9))
-            count = max(1, min(wanted, most, 8 * made))
+            wanted = max(LEAST_ITERATIONS, round(TIMED_SECONDS / max(seconds, 1e-9)))
+            count = min(wanted, most, 8 * made)
 
     def _timed(self, size: ReadySize, count: int) -> float:
         """Seconds an iteration of so many, from the weights that the model had [s]."""

@@ -6,11 +6,16 @@ at its size. A challenger runs until it has reached the champion's level or has 
 lost. The search goes from the user's own pair in factors of four, then of two, in the
 rate, and in the size with the rate that the optimizer's rule gives. What time is left
 goes to the best few, which run on, because what is best early need not be best later.
+
+The best of many is also the luckiest: a metric that jumps about a level is found below it
+sooner or later depending on where it is looked at. So whoever leads in the end is run
+again, with looks elsewhere, and the median of its runs counts.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -24,8 +29,18 @@ where that would cost more than training."""
 HOPELESS = 1.8
 """A challenger that has taken this many times the champion's time is given up."""
 
+FINE = 2
+"""Factors up to this one are tried at each size; of larger ones the rule is trusted: a rate
+that lost at one size is not tried at another."""
+
+WORTHWHILE = 0.7
+"""Of the champion's time, what must be left for racing when a new size is made ready."""
+
 CLOSE = 1.5
 """A pair within this factor of the champion's time may still overtake it later."""
+
+RUNS = 4
+"""Runs of a pair that leads when the race is settled."""
 
 FINALISTS = 3
 """Pairs that run on when the search is over."""
@@ -64,6 +79,7 @@ class Race:
         branches: of every pair that was run.
         too_large: sizes that turned out not to fit.
         cut_short: pairs whose race ended with the time, not with a result.
+        runs_again: of pairs that led, with other looks.
     """
 
     trial: Trial
@@ -74,14 +90,22 @@ class Race:
     branches: dict[Pair, Branch] = field(default_factory=dict)
     too_large: set[int] = field(default_factory=set)
     cut_short: set[Pair] = field(default_factory=set)
+    runs_again: dict[Pair, list[Branch]] = field(default_factory=dict)
 
     def seconds_spent(self, pair: Pair) -> float:
         """Seconds of training that a branch has taken, looks left out [s]."""
         return self.branches[pair].iterations * self.trial.ready(pair.batch_size).seconds
 
+    def reached(self, pair: Pair, level: float) -> float | None:
+        """Iterations to a level, the median of the pair's runs; `None` if not reached."""
+        runs = [self.branches[pair], *self.runs_again.get(pair, [])]
+        counts = [run.reached(level) for run in runs]
+        median = statistics.median(math.inf if one is None else one for one in counts)
+        return median if math.isfinite(median) else None
+
     def seconds_to(self, pair: Pair, level: float) -> float:
         """Seconds of training to a level [s]; infinite where it was not reached."""
-        reached = self.branches[pair].reached(level)
+        reached = self.reached(pair, level)
         if reached is None:
             return math.inf
         return reached * self.trial.ready(pair.batch_size).seconds
@@ -107,13 +131,15 @@ class Race:
     def challenge(self, pair: Pair) -> bool:
         """Race a pair against the champion; tell whether it has won.
 
-        A new size is not begun unless there is time to run it for as long as the champion.
+        A new size is not begun unless there is time to run it nearly as long as the champion.
         """
         level = self.goal()
         took = self.seconds_to(self.champion, level)
         limit = took if math.isfinite(took) else self.horizon
         cost = self.trial.cost(pair.batch_size)
-        if (cost and cost + limit > self.left()) or pair.batch_size in self.too_large:
+        if (
+            cost and cost + WORTHWHILE * limit > self.left()
+        ) or pair.batch_size in self.too_large:
             return False
         try:
             self._run(pair, level=level, seconds=limit, rival=self.champion)
@@ -132,10 +158,41 @@ class Race:
         return True
 
     def settle(self) -> None:
-        """Make the pair the champion that takes the least time, as all times are known now."""
-        level = self.goal()
-        self.champion = min(
-            [self.champion, *self.branches], key=lambda pair: self.seconds_to(pair, level)
+        """Make the pair the champion that takes the least time, also when it is run again.
+
+        By all times as they are known now. Where none holds what it promised, the first
+        runs count as before.
+        """
+        level, first = self.goal(), self.champion
+        while math.isfinite(self.seconds_to(self._leader(level), level)):
+            self.champion = self._leader(level)
+            again = self.runs_again.setdefault(self.champion, [])
+            if len(again) + 1 >= RUNS or self.left() <= 0:
+                return
+            branch = self._run_again(self.champion, level, 1 + len(again))
+            if self.left() <= 0 and branch.reached(level) is None:
+                return
+            again.append(replace(branch, values=None))
+        self.runs_again.clear()
+        self.champion = first
+        self.champion = self._leader(level)
+
+    def _leader(self, level: float) -> Pair:
+        """The pair that takes the least time to a level; the champion before its equals."""
+        pairs = [self.champion, *self.branches]
+        return min(pairs, key=lambda pair: self.seconds_to(pair, level))
+
+    def _run_again(self, pair: Pair, level: float, place: int) -> Branch:
+        """Run a pair anew, its looks further apart and so between those of its other runs."""
+        spacing = self.ground.spacing(pair.batch_size)
+        return carried_on(
+            self.trial,
+            self.trial.begin(pair),
+            level=level,
+            seconds=HOPELESS * self.seconds_to(pair, level),
+            spacing=spacing + place * max(1, spacing // RUNS),
+            left=self.left,
+            given_up=lambda _branch, _spent: self.left() <= 0,
         )
 
     def _run(
@@ -212,7 +269,10 @@ def search(race: Race, factors: tuple[int, ...] = (4, 2), *, same_rate: bool = F
     for factor in factors:
         while race.left() > 0:
             near = _around(race, factor, same_rate=same_rate)
-            if not any(race.challenge(pair) for pair in near if race.is_open(pair)):
+            untried = (pair for pair in near if race.is_open(pair))
+            if factor > FINE:
+                untried = (pair for pair in untried if not _lost_elsewhere(race, pair))
+            if not any(race.challenge(pair) for pair in untried):
                 break
 
 
@@ -230,6 +290,16 @@ def _around(race: Race, factor: int, *, same_rate: bool) -> Iterator[Pair]:
             yield ground.rule(champion, near)
             if same_rate and (rate is None or rate <= ground.largest_rate(near)):
                 yield Pair(batch_size=near, learning_rate=rate)
+
+
+def _lost_elsewhere(race: Race, pair: Pair) -> bool:
+    """Whether a rate at the champion's size is, by the rule, one that lost at another size."""
+    return pair.batch_size == race.champion.batch_size and any(
+        other.batch_size != pair.batch_size
+        and other not in race.cut_short
+        and race.ground.rule(other, pair.batch_size) == pair
+        for other in race.branches
+    )
 
 
 def play_off(race: Race) -> None:

@@ -7,6 +7,7 @@
     pairs around the best so far are raced (`race.search`)
     one checkpoint is carried on at two sizes: does the noise scale tell the truth here?
     the best few run on while time is left (`race.play_off`)
+    who leads is run again, looked at elsewhere (`Race.settle`)
     the largest size is run, if that costs little
 
 The arithmetic proposes, the branches decide: what is returned was run.
@@ -36,7 +37,7 @@ TRAINING_SHARE = 0.2
 LEAST_SECONDS = 15.0
 """A budget that nobody told is not smaller: compiling a few sizes takes as long [s]."""
 
-SEARCH_SHARE = 0.75
+SEARCH_SHARE = 0.9
 """The part of the budget that pilot and search may take; the rest is for checking."""
 
 CONTESTS = 10
@@ -69,6 +70,9 @@ NOISE_DRAWS = 12
 
 TIMED_FACTORS = (4, 16)
 """Sizes that are timed before the search, as multiples of the user's own."""
+
+CONFIRMING_COST = 1 / 60
+"""The first of the branches that confirm may take this part of the budget, the other twice."""
 
 SMALL_COST = 0.1
 """What is good to know may cost this part of the time that is left."""
@@ -155,9 +159,9 @@ class Study:
             self._time(self.wishes.own.batch_size * factor)
         search(self.race)
         self._confirm()
-        self.race.left = self.left
         search(self.race, factors=(2,), same_rate=True)
         play_off(self.race)
+        self.race.left = self.left
         if self.left() > 0:
             self.trial.time_in_turn()
         self.race.settle()
@@ -341,8 +345,8 @@ class Study:
         checkpoint, moment = self._checkpoint
         chosen = self.race.champion
         multiple = self._multiple(chosen.batch_size)
-        seconds = min(self.race.horizon, SMALL_COST * max(self.left(), 0.0))
-        if multiple is None or checkpoint.values is None or seconds <= 0:
+        seconds = min(self.race.horizon, CONFIRMING_COST * self.budget)
+        if multiple is None or checkpoint.values is None or self.left() <= 0:
             return
         first = self._forked(checkpoint, chosen, level=None, seconds=seconds)
         start = first.looks[0].value

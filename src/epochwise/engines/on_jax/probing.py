@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -28,6 +29,9 @@ from epochwise.errors import ModelError
 Scales = list[jax.Array]
 """For each trainable variable, what the optimizer multiplies its gradient with."""
 
+Lengths = tuple[jax.Array, jax.Array]
+"""|g|² and gᵀPg of a gradient."""
+
 
 class JaxProbe:
     """Measures what an engine's model takes and how noisy its gradients are.
@@ -42,9 +46,9 @@ class JaxProbe:
         """Compile nothing yet."""
         self._engine = engine
         self._model = model
-        self._part = jax.jit(_gradient_part(model, divisor), donate_argnums=5)
-        self._mean = jax.jit(_mean_squares)
-        self._scales = _optimizer_scales(model)
+        self._preconditioner = _Preconditioner.of(model)
+        part = _gradient_part(model, divisor, self._preconditioner)
+        self._part = jax.jit(part, donate_argnums=6)
 
     def memory(self, window: Window) -> ProgramMemory | None:
         """See `Probe.memory`."""
@@ -85,23 +89,23 @@ class JaxProbe:
                 "their noise cannot be measured.",
                 "leave out the train_step of your own, or go by the branches alone.",
             )
-        scales = self._scales(values)
+        correction = self._preconditioner.correction(values)
         non_trainable = values.non_trainable
         sums = [
             jax.device_put(np.zeros(value.shape, value.dtype)) for value in values.trainable
         ]
         parts = []
         for place in range(start, stop):
-            sums, non_trainable, squares = self._part(
+            sums, non_trainable, lengths, mean = self._part(
                 values._replace(non_trainable=non_trainable),
                 loaded.data,
                 loaded.rows,
                 np.int32(place),
-                scales,
+                np.float32(place + 1 - start),
+                correction,
                 sums,
             )
-            parts.append(squares)
-        mean = self._mean(sums, np.float32(stop - start), scales)
+            parts.append(lengths)
         told = jax.device_get((parts, mean))
         plain, scaled = (
             Squares(
@@ -112,12 +116,73 @@ class JaxProbe:
         return Gradients(
             size=loaded.window.batch_size,
             plain=plain,
-            preconditioned=None if scales is None else scaled,
+            preconditioned=None if correction is None else scaled,
         )
 
 
-def _gradient_part(model: keras.Model, divisor: float | None) -> Callable[..., Any]:
-    """Return what is computed for one microbatch: its gradient added up, and its squares."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Preconditioner:
+    """Where P, what an optimizer multiplies gradients with, is found in its values.
+
+    For optimizers that keep a running mean v of squared gradients (Adam, AdamW, Nadam,
+    RMSprop) P is 1/(√v̂ + ε), with v̂ corrected for its start where the optimizer does.
+
+    Args:
+        kept: places of v among the optimizer's variables; `None` for an optimizer without.
+        count: place of the number of updates.
+        beta: of the running mean, where its start is corrected for.
+        epsilon: ε.
+    """
+
+    kept: list[int] | None = None
+    count: int = 0
+    beta: float | None = None
+    epsilon: float = 0.0
+
+    @classmethod
+    def of(cls, model: keras.Model) -> _Preconditioner:
+        """Look it up in a model's optimizer."""
+        outer = model.optimizer
+        optimizer = getattr(outer, "inner_optimizer", outer)
+        kept = getattr(optimizer, "_velocities", None)
+        trainable = model.trainable_variables
+        shapes = [tuple(variable.shape) for variable in trainable]
+        if not kept or [tuple(variable.shape) for variable in kept] != shapes:
+            return cls()
+        places = {id(variable): place for place, variable in enumerate(outer.variables)}
+        beta = getattr(optimizer, "beta_2", None)
+        return cls(
+            kept=[places[id(variable)] for variable in kept],
+            count=places[id(optimizer.iterations)],
+            beta=None if beta is None else float(beta),
+            epsilon=float(getattr(optimizer, "epsilon", 1e-7)),
+        )
+
+    def correction(self, values: Values) -> np.float32 | None:
+        """Return what v is divided by; `None` where there is no P, or no gradient yet."""
+        if self.kept is None:
+            return None
+        updates = int(values.optimizer[self.count])
+        if not updates:
+            return None
+        return np.float32(1.0 if self.beta is None else 1.0 - self.beta**updates)
+
+    def scales(self, optimizer: list[jax.Array], correction: jax.Array | None) -> Scales | None:
+        """Return the diagonal of P, to be compiled."""
+        if self.kept is None or correction is None:
+            return None
+        velocities = (optimizer[place] for place in self.kept)
+        return [1 / (jnp.sqrt(one / correction) + self.epsilon) for one in velocities]
+
+
+def _gradient_part(
+    model: keras.Model, divisor: float | None, preconditioner: _Preconditioner
+) -> Callable[..., Any]:
+    """Return what is computed for one microbatch: its gradient added up, and lengths.
+
+    Those of the mean over the microbatches so far are computed each time, and the last
+    ones count: a second program for them would take longer to compile than it saves.
+    """
     gradient = jax.grad(model.compute_loss_and_updates, has_aux=True)
 
     def part(
@@ -125,9 +190,10 @@ def _gradient_part(model: keras.Model, divisor: float | None) -> Callable[..., A
         data: Batch,
         rows: jax.Array,
         place: jax.Array,
-        scales: Scales | None,
+        parts: jax.Array,
+        correction: jax.Array | None,
         sums: list[jax.Array],
-    ) -> tuple[list[jax.Array], list[jax.Array], tuple[jax.Array, jax.Array]]:
+    ) -> tuple[list[jax.Array], list[jax.Array], Lengths, Lengths]:
         row = jax.lax.dynamic_index_in_dim(rows, place, keepdims=False)
         x, y, weight = gather(data, row, divisor)
         found, (_, _, non_trainable, _) = gradient(
@@ -141,19 +207,14 @@ def _gradient_part(model: keras.Model, divisor: float | None) -> Callable[..., A
             optimizer_variables=values.optimizer,
         )
         sums = [total + one for total, one in zip(sums, found, strict=True)]
-        return sums, non_trainable, _squares(found, scales)
+        mean = [total.astype(jnp.float32) / parts for total in sums]
+        scales = preconditioner.scales(values.optimizer, correction)
+        return sums, non_trainable, _lengths(found, scales), _lengths(mean, scales)
 
     return part
 
 
-def _mean_squares(
-    sums: list[jax.Array], parts: jax.Array, scales: Scales | None
-) -> tuple[jax.Array, jax.Array]:
-    """Return the squares of the mean of so many gradients from their sum."""
-    return _squares([total.astype(jnp.float32) / parts for total in sums], scales)
-
-
-def _squares(gradient: list[jax.Array], scales: Scales | None) -> tuple[jax.Array, jax.Array]:
+def _lengths(gradient: list[jax.Array], scales: Scales | None) -> Lengths:
     """Return |g|² and gᵀPg; the second is 0 where there is no P."""
     squares = [jnp.square(one.astype(jnp.float32)) for one in gradient]
     plain = sum((square.sum() for square in squares), jnp.zeros(()))
@@ -161,38 +222,3 @@ def _squares(gradient: list[jax.Array], scales: Scales | None) -> tuple[jax.Arra
         return plain, jnp.zeros(())
     pairs = zip(squares, scales, strict=True)
     return plain, sum(((square * scale).sum() for square, scale in pairs), jnp.zeros(()))
-
-
-def _optimizer_scales(model: keras.Model) -> Callable[[Values], Scales | None]:
-    """Return a function that reads P, the diagonal preconditioner, from the values.
-
-    For optimizers that keep a running mean v of squared gradients (Adam, AdamW, Nadam,
-    RMSprop) P is 1/(√v̂ + ε), with v̂ corrected for its start where the optimizer does.
-    """
-    outer = model.optimizer
-    optimizer = getattr(outer, "inner_optimizer", outer)
-    kept = getattr(optimizer, "_velocities", None)
-    trainable = model.trainable_variables
-    shapes = [tuple(variable.shape) for variable in trainable]
-    if not kept or [tuple(variable.shape) for variable in kept] != shapes:
-        return lambda _: None
-    places = {id(variable): place for place, variable in enumerate(outer.variables)}
-    chosen = [places[id(variable)] for variable in kept]
-    count = places[id(optimizer.iterations)]
-    beta = getattr(optimizer, "beta_2", None)
-    epsilon = float(getattr(optimizer, "epsilon", 1e-7))
-
-    @jax.jit
-    def inverse(kept: list[jax.Array], correction: jax.Array) -> Scales:
-        return [1 / (jnp.sqrt(velocity / correction) + epsilon) for velocity in kept]
-
-    def scales(values: Values) -> Scales | None:
-        updates = int(values.optimizer[count])
-        if not updates:
-            return None
-        correction = 1.0 if beta is None else 1.0 - float(beta) ** updates
-        kept = [values.optimizer[place] for place in chosen]
-        found: Scales = inverse(kept, np.float32(correction))
-        return found
-
-    return scales
