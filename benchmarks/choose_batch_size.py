@@ -479,11 +479,13 @@ def run_long(rows: Rows, task_name: str, task: Task, shared: Path) -> None:
     pairs += [(max(1, size // 2), rate / 2**0.5), (size * 2, rate), (max(1, size // 2), rate)]
     best = math.inf
     for place, (near, near_rate) in enumerate(pairs):
-        pair = Pair(batch_size=near, learning_rate=near_rate)
         seconds = trial.ready(near).seconds
-        limit = 600.0 if place == 0 else 1.2 * best
-        branch = run_to_target(trial, task, pair, seconds, limit)
-        reached = branch.reached(task.target)
+        reached = advice["iterations"]
+        if place:
+            pair = Pair(batch_size=near, learning_rate=near_rate)
+            limit = LONGEST_SECONDS if place == 1 else best
+            branch = run_to_target(trial, task, pair, seconds, limit)
+            reached = branch.reached(task.target)
         taken = math.inf if reached is None else reached * trial.ready(near).seconds
         best = min(best, taken)
         rows.add(

@@ -77,19 +77,22 @@ def mnist(training: int, validation: int, wrong: float = 0.0) -> Callable[[Path]
 
 
 CHARACTERS = 65
-CONTEXT = 16
 
 
-def characters(shared: Path) -> tuple[Samples, Samples]:
-    """Each character of the first million, after the 16 before it; 2,880 of the rest."""
-    text = np.frombuffer((shared / "tinyshakespeare.txt").read_bytes(), np.uint8)
-    _, text = np.unique(text, return_inverse=True)
-    windows = np.lib.stride_tricks.sliding_window_view(text.astype(np.uint8), CONTEXT + 1)
-    train, held_out = windows[:1_000_000], windows[1_000_000::40]
-    return tuple(
-        Samples(x=part[:, :CONTEXT].copy(), y=part[:, CONTEXT].astype(np.int32))
-        for part in (train, held_out)
-    )
+def characters(context: int) -> Callable[[Path], Any]:
+    """Each character of the first million, after some before it; 2,880 of the rest."""
+
+    def samples(shared: Path) -> tuple[Samples, Samples]:
+        text = np.frombuffer((shared / "tinyshakespeare.txt").read_bytes(), np.uint8)
+        _, text = np.unique(text, return_inverse=True)
+        windows = np.lib.stride_tricks.sliding_window_view(text.astype(np.uint8), context + 1)
+        train, held_out = windows[:1_000_000], windows[1_000_000::40]
+        return tuple(
+            Samples(x=part[:, :context].copy(), y=part[:, context].astype(np.int32))
+            for part in (train, held_out)
+        )
+
+    return samples
 
 
 def noisy_function(shared: Path) -> tuple[Samples, Samples]:
@@ -149,14 +152,14 @@ def large_cnn() -> keras.Model:
     )
 
 
-def next_character() -> keras.Model:
+def next_character(context: int, width: int) -> Callable[[], keras.Model]:
     """Embedded characters side by side, one hidden layer."""
-    return keras.Sequential(
+    return lambda: keras.Sequential(
         [
-            keras.Input((CONTEXT,)),
+            keras.Input((context,)),
             layers.Embedding(CHARACTERS, 16),
             layers.Flatten(),
-            layers.Dense(128, activation="relu"),
+            layers.Dense(width, activation="relu"),
             layers.Dense(CHARACTERS, activation="softmax"),
         ]
     )
@@ -178,7 +181,7 @@ TASKS: dict[str, Task] = {
     "digits-mlp": Task(samples=digits, network=mlp((64,)), target=0.07),
     "mnist-mlp": Task(samples=mnist(60_000, 2000), network=mlp((28, 28)), target=0.13),
     "mnist-cnn": Task(samples=mnist(10_000, 1000), network=small_cnn, target=0.17),
-    "characters": Task(samples=characters, network=next_character, target=2.1),
+    "characters": Task(samples=characters(16), network=next_character(16, 128), target=2.1),
     "noisy-labels": Task(
         samples=mnist(60_000, 2000, wrong=0.4), network=mlp((28, 28)), target=0.74
     ),
@@ -194,6 +197,9 @@ TASKS: dict[str, Task] = {
 }
 
 LONG_TASKS: dict[str, Task] = {
-    "mnist-large-cnn": Task(samples=mnist(60_000, 5000), network=large_cnn, target=0.035),
+    "mnist-large-cnn": Task(samples=mnist(60_000, 5000), network=large_cnn, target=0.05),
+    "characters-wide": Task(
+        samples=characters(32), network=next_character(32, 512), target=1.77
+    ),
 }
 """Too long for a full grid on two cores; see `choose_batch_size.py`."""

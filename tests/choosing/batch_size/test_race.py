@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from fake_trial import FakeTrial
@@ -200,6 +201,26 @@ def test_who_leads_is_run_again_before_the_race_is_settled() -> None:
 
     assert race.champion == GOOD
     assert len(race.runs_again[GOOD]) == RUNS - 1
+
+
+def test_a_pair_not_run_again_does_not_pass_one_that_was() -> None:
+    """When time is up, a claim a little better than what was checked does not win."""
+    race = lucky_race()
+    race.champion = GOOD
+    slow = race.branches.pop(Lucky.lucky)
+    race.settle()
+    assert race.runs_again[GOOD]
+    little = [
+        replace(look, iterations=math.ceil(0.9 * look.iterations))
+        for look in race.branches[GOOD].curve
+    ]
+    race.branches[Lucky.lucky] = replace(slow, curve=tuple(little))
+    race.left = lambda: 0.0
+
+    race.settle()
+
+    assert race.seconds_to(Lucky.lucky, race.goal()) < race.seconds_to(GOOD, race.goal())
+    assert race.champion == GOOD
 
 
 def test_without_time_the_first_runs_count() -> None:

@@ -220,6 +220,7 @@ class EngineTrial:
         window = size.feed.window(0, 0)
         size.engine.prepare([window], [])
         size.memory = _checked_memory(probe, window)
+        size.some_window()  # on the device before memory is watched
         seconds, size.rise_bytes = probe.watched(lambda: self._warmed_up(size))
         self.sizes[batch_size] = size
         self._keep_round({batch_size: seconds})

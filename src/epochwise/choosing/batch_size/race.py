@@ -160,22 +160,27 @@ class Race:
     def settle(self) -> None:
         """Make the pair the champion that takes the least time, also when it is run again.
 
-        By all times as they are known now. Where none holds what it promised, the first
-        runs count as before.
+        By all times as they are known now, and for as long as there is time. A pair that
+        would lead but was not run again does not pass one that was and is close to it.
+        Where none holds what it promised, the first runs count as before.
         """
-        level, first = self.goal(), self.champion
-        while math.isfinite(self.seconds_to(self._leader(level), level)):
-            self.champion = self._leader(level)
-            again = self.runs_again.setdefault(self.champion, [])
-            if len(again) + 1 >= RUNS or self.left() <= 0:
-                return
-            branch = self._run_again(self.champion, level, 1 + len(again))
-            if self.left() <= 0 and branch.reached(level) is None:
-                return
-            again.append(replace(branch, values=None))
-        self.runs_again.clear()
-        self.champion = first
-        self.champion = self._leader(level)
+        level = self.goal()
+        while self.left() > 0 and math.isfinite(self.seconds_to(self._leader(level), level)):
+            leader = self._leader(level)
+            again = self.runs_again.get(leader, [])
+            if len(again) + 1 >= RUNS:
+                break
+            branch = self._run_again(leader, level, 1 + len(again))
+            if self.left() > 0 or branch.reached(level) is not None:
+                self.runs_again[leader] = [*again, replace(branch, values=None)]
+        if math.isinf(self.seconds_to(self._leader(level), level)):
+            self.runs_again.clear()
+        leader = self._leader(level)
+        checked = min(
+            self.runs_again, key=lambda pair: self.seconds_to(pair, level), default=leader
+        )
+        close = self.seconds_to(checked, level) <= CLOSE * self.seconds_to(leader, level)
+        self.champion = checked if close else leader
 
     def _leader(self, level: float) -> Pair:
         """The pair that takes the least time to a level; the champion before its equals."""

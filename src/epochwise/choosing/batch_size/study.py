@@ -34,8 +34,11 @@ MOST_SECONDS = 60.0
 TRAINING_SHARE = 0.2
 """A budget that nobody told is this part of the training that is predicted."""
 
-LEAST_SECONDS = 15.0
-"""A budget that nobody told is not smaller: compiling a few sizes takes as long [s]."""
+SHORT_TRAINING = 30.0
+"""A training that is predicted to take less is short: choosing costs more than it saves [s]."""
+
+SHORT_BUDGET = 15.0
+"""What choosing for a short training may take: a handful of sizes can be compiled [s]."""
 
 SEARCH_SHARE = 0.9
 """The part of the budget that pilot and search may take; the rest is for checking."""
@@ -76,6 +79,21 @@ CONFIRMING_COST = 1 / 60
 
 SMALL_COST = 0.1
 """What is good to know may cost this part of the time that is left."""
+
+
+def budget_of(predicted: float) -> float:
+    """Return the seconds that choosing may take where nobody told [s].
+
+    Args:
+        predicted: how long the training takes [s].
+
+    Example:
+        >>> budget_of(1.0), budget_of(40.0), budget_of(3600.0)
+        (15.0, 8.0, 60.0)
+    """
+    if predicted < SHORT_TRAINING:
+        return SHORT_BUDGET
+    return min(TRAINING_SHARE * predicted, MOST_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,11 +216,10 @@ class Study:
         return Pair(batch_size=batch_size, learning_rate=rate)
 
     def _search_left(self) -> float:
-        """Seconds that the search may still take; a shorter training allows less [s]."""
+        """Seconds that the search may still take, by the training as predicted now [s]."""
         predicted = self._predicted_seconds()
         if self.wishes.seconds is None and predicted is not None:
-            allowed = max(LEAST_SECONDS, TRAINING_SHARE * predicted)
-            self.budget = min(self.budget, allowed)
+            self.budget = budget_of(predicted)
         return SEARCH_SHARE * self.budget - self.spent
 
     def _predicted_seconds(self) -> float | None:
