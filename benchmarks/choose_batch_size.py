@@ -232,13 +232,14 @@ def ask(rows: Rows, task_name: str, task: Task, seed: int, shared: Path) -> None
     if rows.of("advice", task=task_name, seed=seed):
         return
     training, held_out = task.samples(shared)
+    x, held_out_x = scaled(training), scaled(held_out)
     model = task.model(seed)
     began = time.perf_counter()
     advice = epochwise.tune(
         model,
-        scaled(training),
+        x,
         training.y,
-        validation_data=(scaled(held_out), held_out.y),
+        validation_data=(held_out_x, held_out.y),
         target={"val_loss": task.target},
         batch_size=DEFAULT_SIZE,
         seed=seed,
@@ -480,6 +481,10 @@ def run_long(rows: Rows, task_name: str, task: Task, shared: Path) -> None:
     best = math.inf
     for place, (near, near_rate) in enumerate(pairs):
         seconds = trial.ready(near).seconds
+        known = rows.of("long-cell", task=task_name, size=near, rate=near_rate)
+        if known:
+            best = min(best, known[-1]["seconds"] or math.inf)
+            continue
         reached = advice["iterations"]
         if place:
             pair = Pair(batch_size=near, learning_rate=near_rate)

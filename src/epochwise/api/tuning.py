@@ -68,8 +68,8 @@ def tune(
             with a metric as the history names it; `None` for what the model's own pair
             reaches in its part of the search.
         seconds: the time that choosing may take [s]. `None` for the smaller of a minute
-            and a fifth of the training as predicted; where that is shorter than half a
-            minute, for fifteen seconds.
+            and a fifth of the training as predicted, though not less than seven seconds;
+            fifteen for a training of less than ten.
         sizes: batch sizes that may be chosen; `None` for the powers of two from 16 to
             4,096 within the set, the whole set and `batch_size`.
         batch_size: the user's own [samples / iteration].

@@ -34,7 +34,10 @@ MOST_SECONDS = 60.0
 TRAINING_SHARE = 0.2
 """A budget that nobody told is this part of the training that is predicted."""
 
-SHORT_TRAINING = 30.0
+LEAST_SECONDS = 7.0
+"""A budget that nobody told is not smaller: two or three sizes can be compiled [s]."""
+
+SHORT_TRAINING = 10.0
 """A training that is predicted to take less is short: choosing costs more than it saves [s]."""
 
 SHORT_BUDGET = 15.0
@@ -42,6 +45,9 @@ SHORT_BUDGET = 15.0
 
 SEARCH_SHARE = 0.9
 """The part of the budget that pilot and search may take; the rest is for checking."""
+
+PILOT_SHARE = 0.18
+"""The most of the budget that the pilot's training may take."""
 
 CONTESTS = 10
 """Contests that the search is expected to take; each is given its part of the time."""
@@ -88,12 +94,12 @@ def budget_of(predicted: float) -> float:
         predicted: how long the training takes [s].
 
     Example:
-        >>> budget_of(1.0), budget_of(40.0), budget_of(3600.0)
-        (15.0, 8.0, 60.0)
+        >>> [budget_of(seconds) for seconds in (1.0, 20.0, 60.0, 3600.0)]
+        [15.0, 7.0, 12.0, 60.0]
     """
     if predicted < SHORT_TRAINING:
         return SHORT_BUDGET
-    return min(TRAINING_SHARE * predicted, MOST_SECONDS)
+    return min(max(LEAST_SECONDS, TRAINING_SHARE * predicted), MOST_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,7 +306,7 @@ class Study:
         self.race.left = lambda: max(self._search_left(), enough - self.spent)
         horizon = self._horizon()
         for part in PILOT_PARTS:
-            self.race.horizon = part * horizon
+            self.race.horizon = min(part * horizon, PILOT_SHARE * self.budget)
             self.race.extend()
             self._measure_noise()
             if part == CHECKPOINT_PART and self.moments:
