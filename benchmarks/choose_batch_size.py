@@ -438,7 +438,11 @@ def summarise(rows: Rows, seeds: list[int]) -> dict[str, Any]:
         for row in rows.of("memory")
     ]
     slowdowns = {row["task"]: row["slowdown"] for row in rows.of("noise")}.values()
-    long = [row["choosing_seconds"] / row["best_seconds"] for row in rows.of("long")]
+    long = [
+        row["choosing_seconds"] / row["best_seconds"]
+        for row in rows.of("long")
+        if row["best_seconds"] >= LONG_SECONDS
+    ]
     return {
         "date": date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

@@ -34,6 +34,8 @@ def test_the_newest_run_is_shown_until_ctrl_c(tmp_path: Path) -> None:
         begin(tmp_path / "runs" / name)
         os.utime(tmp_path / "runs" / name / "run.json", (number, number))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    # In the background of a shell Ctrl-C is ignored, and what begins there inherits that.
+    before_tests = signal.signal(signal.SIGINT, signal.default_int_handler)
     server = subprocess.Popen(
         [sys.executable, "-m", "epochwise", "watch"],
         cwd=tmp_path,
@@ -41,6 +43,7 @@ def test_the_newest_run_is_shown_until_ctrl_c(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, before_tests)
     try:
         assert server.stdout is not None
         address = server.stdout.readline().strip()
