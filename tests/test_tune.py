@@ -11,6 +11,7 @@ import pytest
 
 import epochwise
 from epochwise.api import advising
+from epochwise.choosing.batch_size import probes
 from epochwise.choosing.batch_size.advice import Advice
 from epochwise.errors import DataError, ModelError, PlanError
 from epochwise.record import json_text
@@ -122,6 +123,24 @@ def test_the_budget_is_in_the_advice(advised: Advised) -> None:
 
     assert advice.budget_seconds == 20
     assert advice.spent_seconds > 0
+
+
+def test_all_of_a_small_validation_part_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target is about the whole part: 360 samples are not cut to one batch of 250."""
+    seen = []
+    monkeypatch.setattr(
+        advising,
+        "EngineTrial",
+        lambda **given: seen.append(given) or probes.EngineTrial(**given),
+    )
+    held_out = np.tile(X, (2, 1))[:360], np.tile(Y, 2)[:360]
+
+    epochwise.tune(
+        network(), X, Y, validation_data=held_out, target="val_loss=0.8", sizes=[16], seconds=2
+    )
+
+    window = seen[0]["validation"].window(0, 0)
+    assert window.batch_size * seen[0]["validation_batches"] == 360
 
 
 def test_one_probe_measures_at_every_moment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,11 +17,13 @@ from epochwise.choosing.batch_size.learning_rate import family_of
 from epochwise.choosing.batch_size.probes import EngineTrial, Watched
 from epochwise.choosing.batch_size.study import Study, Wishes
 from epochwise.choosing.batch_size.trial import Pair
-from epochwise.data.feed import ArrayFeed
+from epochwise.counts import even_batch_size
+from epochwise.data.feed import ArrayFeed, Feed
 from epochwise.data.samples import Samples, leaves
 from epochwise.engines.select import probe_for
 from epochwise.errors import DataError, ModelError, PlanError
 from epochwise.models import constant_rate
+from epochwise.plan import Plan
 from epochwise.stopping import Target, parse_target
 from epochwise.stopping.metrics import VALIDATION, better_of
 
@@ -91,14 +93,15 @@ def advise(job: Job, question: Question) -> Advice:
     sizes = _sizes(question.sizes, own, feed.plan.samples)
     watched = _watched(question.goal, material)
     watches = watched.metric.startswith(VALIDATION)
+    validation = _in_even_batches(material.validation) if watches else None
 
     study = Study(
         trial=EngineTrial(
             engines=partial(with_microbatches, job),
             probe=lambda engine: probe_for(model, engine, samples.divisor),
             feed=feed,
-            validation=material.validation if watches else None,
-            validation_batches=_batches_to_look_at(material) if watches else 0,
+            validation=validation,
+            validation_batches=0 if validation is None else _batches_to_look_at(validation),
             watched=watched,
         ),
         wishes=Wishes(
@@ -213,13 +216,24 @@ def _watched(goal: Goal | None, material: Material) -> Watched:
     return Watched(metric=goal.metric, higher_is_better=goal.higher_is_better)
 
 
-def _batches_to_look_at(material: Material) -> int:
+def _in_even_batches(feed: Feed | None) -> Feed:
+    """Return the validation part in batches of about the same size, without a short last one.
+
+    That one would be left out of each look, see `_batches_to_look_at`.
+    """
+    assert feed is not None
+    if not isinstance(feed, ArrayFeed):
+        return feed
+    plan = feed.plan
+    at_once = even_batch_size(plan.samples, plan.batch_size)
+    return replace(feed, plan=Plan(samples=plan.samples, batch_size=at_once, epochs=1))
+
+
+def _batches_to_look_at(feed: Feed) -> int:
     """Return how many batches of the validation part are evaluated at each look.
 
     A last batch of another size is left out: it would be one more program to compile.
     """
-    feed = material.validation
-    assert feed is not None
     batch_size = feed.window(0, 0).batch_size
     batches = feed.samples // batch_size if feed.samples else 1
     return max(1, min(batches, LOOKED_AT // batch_size))

@@ -42,6 +42,9 @@ CLOSE = 1.5
 RUNS = 4
 """Runs of a pair that leads when the race is settled."""
 
+CONTENDERS = 8
+"""Pairs that are run again beside the one that leads, if there is time."""
+
 FINALISTS = 3
 """Pairs that run on when the search is over."""
 
@@ -160,19 +163,25 @@ class Race:
     def settle(self) -> None:
         """Make the pair the champion that takes the least time, also when it is run again.
 
-        By all times as they are known now, and for as long as there is time. A pair that
-        would lead but was not run again does not pass one that was and is close to it.
-        Where none holds what it promised, the first runs count as before.
+        By all times as they are known now, and for as long as there is time: first who
+        leads is run again, then those that are near, which may have had bad luck. A pair
+        that would lead but was not run again does not pass one that was and is close to
+        it. Where none holds what it promised, the first runs count as before.
         """
         level = self.goal()
-        while self.left() > 0 and math.isfinite(self.seconds_to(self._leader(level), level)):
+        leader = self._leader(level)
+        while len(self.runs_again.get(leader, [])) + 1 < RUNS and self._run_again(
+            leader, level
+        ):
             leader = self._leader(level)
-            again = self.runs_again.get(leader, [])
-            if len(again) + 1 >= RUNS:
-                break
-            branch = self._run_again(leader, level, 1 + len(again))
-            if self.left() > 0 or branch.reached(level) is not None:
-                self.runs_again[leader] = [*again, replace(branch, values=None)]
+        near = sorted(
+            (pair for pair, branch in self.branches.items() if not branch.diverged),
+            key=lambda pair: (self.seconds_to(pair, level), self.branches[pair].best),
+        )
+        for runs in range(1, RUNS):
+            for pair in near[:CONTENDERS]:
+                if len(self.runs_again.get(pair, [])) < runs:
+                    self._run_again(pair, level)
         if math.isinf(self.seconds_to(self._leader(level), level)):
             self.runs_again.clear()
         leader = self._leader(level)
@@ -187,18 +196,30 @@ class Race:
         pairs = [self.champion, *self.branches]
         return min(pairs, key=lambda pair: self.seconds_to(pair, level))
 
-    def _run_again(self, pair: Pair, level: float, place: int) -> Branch:
-        """Run a pair anew, its looks further apart and so between those of its other runs."""
+    def _run_again(self, pair: Pair, level: float) -> bool:
+        """Run a pair anew, its looks further apart and so between those of its other runs.
+
+        Returns:
+            Whether there was time, and a level that a pair has reached, to do so.
+        """
+        limit = HOPELESS * self.seconds_to(self._leader(level), level)
+        if self.left() <= 0 or math.isinf(limit):
+            return False
+        again = self.runs_again.get(pair, [])
         spacing = self.ground.spacing(pair.batch_size)
-        return carried_on(
+        branch = carried_on(
             self.trial,
             self.trial.begin(pair),
             level=level,
-            seconds=HOPELESS * self.seconds_to(pair, level),
-            spacing=spacing + place * max(1, spacing // RUNS),
+            seconds=limit,
+            spacing=spacing + (1 + len(again)) * max(1, spacing // RUNS),
             left=self.left,
             given_up=lambda _branch, _spent: self.left() <= 0,
         )
+        told = self.left() > 0 or branch.reached(level) is not None
+        if told:
+            self.runs_again[pair] = [*again, replace(branch, values=None)]
+        return told
 
     def _run(
         self, pair: Pair, *, level: float | None, seconds: float, rival: Pair | None
