@@ -449,6 +449,10 @@ def summarise(rows: Rows, seeds: list[int]) -> dict[str, Any]:
         "versions": versions(),
         "advice_against_oracle_median": _median(ratios),
         "advice_against_oracle_worst": max(ratios, default=None),
+        "advice_against_oracle_worst_task": max(
+            (statistics.median(row["ratio"] for row in found) for found in tasks.values()),
+            default=None,
+        ),
         "advice_against_own_median": _median(against_own),
         "choosing_against_oracle": max(shares + long, default=None),
         "iterations_factor_median": _median(factors),
