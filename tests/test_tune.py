@@ -190,6 +190,18 @@ def test_a_batch_of_one() -> None:
     assert advice.batch_size == 1
 
 
+def test_one_size_alone_tells_no_line() -> None:
+    """Where time is out after the user's own size, what a sample costs is not claimed."""
+    advice = epochwise.tune(
+        network(), X, Y, target="val_loss=0.8", sizes=[16, 64], batch_size=16, seconds=0.1
+    )
+
+    assert [row.batch_size for row in advice.table] == [16]
+    assert "An iteration of 16 samples takes" in advice.reason
+    assert "a sample" not in advice.reason
+    assert any("no other batch size could be run" in note for note in advice.notes)
+
+
 def test_a_target_that_is_reached_already() -> None:
     """A target that the untrained model is at is refused, with what it has."""
     with pytest.raises(PlanError, match="reached already: the model has val_loss"):

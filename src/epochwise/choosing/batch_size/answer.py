@@ -223,16 +223,21 @@ class _Answer:
     def _explained(self) -> str:
         """The second sentence: where that size lies between speed and noise."""
         speed, noise = self.speed, self.study.noise
+        alone = len(self.sizes) == 1
         said = (
             f"An iteration takes {duration(speed.fixed)} and {duration(speed.per_sample)} a "
             "sample"
         )
+        if alone:
+            taken = duration(self.time(self.champion.batch_size))
+            said = f"An iteration of {self.champion.batch_size:,} samples takes {taken}"
         if not self.study.moments:
             return f"{said}."
         if math.isinf(noise):
             return f"{said}, and the gradient's noise hides its signal at every size."
         ideal = best_size(noise, speed.fixed, speed.per_sample)
-        balance = "" if math.isinf(ideal) else f", which alone would balance near {ideal:,.0f}"
+        known = not alone and math.isfinite(ideal)
+        balance = f", which alone would balance near {ideal:,.0f}" if known else ""
         return f"{said}, and the noise scale is {noise:,.0f} samples{balance}."
 
     def _notes(self, chosen: Choice) -> Iterator[str]:
@@ -242,6 +247,11 @@ class _Answer:
             yield "The target was not reached in the search: iterations to it continue a curve."
         if self.champion not in self.reached or self.further is None:
             yield "Train longer or make the target easier: no pair's curve leads to it."
+        if len(self.sizes) == 1 < len(self.study.wishes.sizes) and not self.race.too_large:
+            yield (
+                f"Within {duration(self.study.budget)} no other batch size could be run; with "
+                "more seconds the search compares several."
+            )
         if size == samples:
             yield f"Batch size {size:,} is the whole set."
         for known, ready in self.sizes.items():
