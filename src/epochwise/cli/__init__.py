@@ -10,6 +10,7 @@ verb that has verbs of its own. To add a verb, add a line to `VERBS`.
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module, metadata
 from typing import Annotated, Any
 
@@ -31,6 +32,10 @@ VERBS: dict[str, str] = {
     "watch": "epochwise.cli.watch",
 }
 """The verbs in the order of the help, each with the module that holds its `app`."""
+
+COLLECTED_AFTER = (100_000, 50, 100)
+"""New objects before Python looks for garbage, and how often it looks at older ones. Importing
+a framework and tracing programs makes some hundred thousand that stay to the end."""
 
 
 class Verbs(TyperGroup):
@@ -99,5 +104,13 @@ def _epochwise(
 
 
 def main() -> None:
-    """Run the command line; the entry point of `epochwise`."""
-    app()
+    """Run the command line; the entry point of `epochwise`.
+
+    Python looks for garbage seldom meanwhile, and not once more at the end, where the
+    process goes away with all that it holds.
+    """
+    gc.set_threshold(*COLLECTED_AFTER)
+    try:
+        app()
+    finally:
+        gc.freeze()
