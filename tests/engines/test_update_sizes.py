@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
@@ -15,7 +19,7 @@ import pytest
 import epochwise
 from epochwise.data.feed import Window
 from epochwise.engines.on_jax.pending import calls_of
-from epochwise.engines.on_jax.updates import groups_of, update_sizes
+from epochwise.engines.on_jax.updates import groups_of, update_sizes, update_sizes_here
 from epochwise.events import IterationsDone
 from epochwise.loop.course import MEASURED_EVERY, Course
 from epochwise.record.reading import read_run
@@ -174,13 +178,15 @@ def test_a_measured_iteration_is_a_call_of_its_own() -> None:
     assert list(calls_of(4, 6, [], single=True)) == [(4, 5), (5, 6)]
 
 
-def test_weights_that_were_all_zero_have_no_relative_size() -> None:
+@pytest.mark.parametrize("measure", [update_sizes, update_sizes_here])
+def test_weights_that_were_all_zero_have_no_relative_size(measure: Any) -> None:
     """Nothing to compare with is NaN, not infinitely large."""
     before = [np.zeros(3, np.float32), np.ones(4, np.float32)]
     after = [np.ones(3, np.float32), np.ones(4, np.float32) * 1.5]
 
-    sizes = np.array(update_sizes([[0], [1], [0, 1]], before, after))  # type: ignore[arg-type]
+    sizes = np.array(measure([[0], [1], [0, 1]], before, after))
 
+    assert sizes.dtype == np.float32
     assert np.isnan(sizes[0])
     assert sizes[1:].tolist() == pytest.approx([0.5, 1.0])
 
@@ -195,3 +201,26 @@ def test_layers_are_named_as_the_reader_named_them() -> None:
     )
 
     assert groups_of(outer) == {"encoder/deep": [0, 1], "head": [2, 3]}
+
+
+def test_where_the_weights_are_does_not_change_what_is_measured() -> None:
+    """The device's program and this machine's memory tell the same, also of half precision."""
+    rng = np.random.default_rng(2)
+    shapes = [(300, 40), (40,), (40, 3)]
+    for dtype in (jnp.float32, jnp.bfloat16):
+        before = [jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes]
+        after = [old + jnp.asarray(1e-2, dtype) * old**2 for old in before]
+        groups = [[0, 1], [2]]
+
+        compiled = np.asarray(jax.jit(partial(update_sizes, groups))(before, after))
+
+        np.testing.assert_allclose(update_sizes_here(groups, before, after), compiled, 1e-5)
+
+
+def test_weights_that_are_not_finite_are_measured_without_a_warning() -> None:
+    """A training that broke down tells so elsewhere, once."""
+    broken = [np.full(3, np.inf, np.float32)]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(update_sizes_here([[0]], broken, broken)).all()  # type: ignore[arg-type]

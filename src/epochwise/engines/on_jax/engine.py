@@ -29,7 +29,7 @@ from epochwise.engines.on_jax.iteration import (
 from epochwise.engines.on_jax.pending import JaxPending, calls_of
 from epochwise.engines.on_jax.placing import device_name, to_device
 from epochwise.engines.on_jax.pooling import rewrite_pooling
-from epochwise.engines.on_jax.updates import groups_of, update_sizes
+from epochwise.engines.on_jax.updates import groups_of, update_sizes, update_sizes_here
 from epochwise.engines.per_sample import (
     as_in_evaluation,
     can_measure,
@@ -214,7 +214,7 @@ class JaxEngine:
             self._evaluation_program(values, self._specify(window, self._validation))
             for window in evaluating
         ]
-        if measuring:  # needed first, and compiled in a moment
+        if measuring and not self._is_here:  # needed first, and compiled in a moment
             wanted.insert(1, self._update_sizes_program(values.trainable))
         for key, lower in wanted:
             self._compiler.begin(key, lower)
@@ -252,7 +252,7 @@ class JaxEngine:
         """See `Engine.run`.
 
         A measured iteration is a call of its own, of the same program, so that the weights
-        before and after it are at hand; nothing waits for it.
+        before and after it are at hand; only a CPU waits for it.
         """
         key, lower = self._training_program(values, loaded.specified)
         program = self._compiler.program(key, lower)
@@ -332,8 +332,10 @@ class JaxEngine:
 
     def _update_sizes(
         self, before: Sequence[jax.Array], after: Sequence[jax.Array]
-    ) -> jax.Array:
+    ) -> jax.Array | Array:
         """How far an update moved each layer; see `updates.update_sizes`."""
+        if self._is_here:
+            return update_sizes_here(list(self._groups.values()), before, after)
         program = self._compiler.program(*self._update_sizes_program(before))
         found: jax.Array = program(before, after)
         return found
@@ -365,6 +367,11 @@ class JaxEngine:
             return dict(measured(measures, batch.y, predicted))
 
         return jax.jit(measure)
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether the device's memory is this machine's own."""
+        return self._platform == "cpu"
 
     @property
     def _scans(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import jax
 
+from epochwise.data.samples import Array
 from epochwise.engines.base import SegmentResult
 from epochwise.engines.values import loss_first
 
@@ -49,7 +50,7 @@ class JaxPending:
     metrics: Mapping[str, jax.Array]
     rate: jax.Array | None = None
     finite: jax.Array | None = None
-    update_sizes: Mapping[int, jax.Array] = field(default_factory=dict)
+    update_sizes: Mapping[int, jax.Array | Array] = field(default_factory=dict)
     layers: Sequence[str] = ()
 
     def wait(self) -> SegmentResult:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import keras
+import numpy as np
 
 Groups = dict[str, list[int]]
 """By layer, the places of its weights among the model's trainable ones."""
@@ -29,8 +32,12 @@ def groups_of(model: keras.Model) -> Groups:
 
 
 def update_sizes(
-    groups: Sequence[Sequence[int]], before: Sequence[jax.Array], after: Sequence[jax.Array]
-) -> jax.Array:
+    groups: Sequence[Sequence[int]],
+    before: Sequence[Any],
+    after: Sequence[Any],
+    *,
+    numpy: ModuleType = jnp,
+) -> Any:
     """Return the size of an update relative to the weights, |w after − w before| / |w before|.
 
     Norms are over all weights of a layer together. Where these were all zero before, there
@@ -38,21 +45,35 @@ def update_sizes(
 
     Args:
         groups: places of the weights of each layer.
-        before: the trainable weights before the update.
+        before: the trainable weights before the update, arrays of `numpy`.
         after: the same after it.
+        numpy: what computes it, NumPy or JAX's own.
 
     Returns:
-        One number for each group, float32.
+        One number for each group, float32, an array of `numpy`.
     """
 
-    def length(arrays: Sequence[jax.Array]) -> jax.Array:
-        squares = [jnp.sum(jnp.square(array)) for array in arrays]
-        return jnp.sqrt(jnp.sum(jnp.stack(squares)))
+    def length(arrays: Sequence[Any]) -> Any:
+        squares = [numpy.sum(numpy.square(array)) for array in arrays]
+        return numpy.sqrt(numpy.sum(numpy.stack(squares)))
 
-    def size(places: Sequence[int]) -> jax.Array:
+    def size(places: Sequence[int]) -> Any:
         whole = length([old[place] for place in places])
         moved = length([new[place] - old[place] for place in places])
-        return jnp.where(whole > 0, moved / whole, jnp.nan)
+        nothing = whole == 0
+        return numpy.where(nothing, numpy.nan, moved / numpy.where(nothing, 1, whole))
 
-    old, new = ([leaf.astype(jnp.float32) for leaf in leaves] for leaves in (before, after))
-    return jnp.stack([size(places) for places in groups])
+    old, new = ([leaf.astype(numpy.float32) for leaf in leaves] for leaves in (before, after))
+    return numpy.stack([size(places) for places in groups])
+
+
+def update_sizes_here(
+    groups: Sequence[Sequence[int]], before: Sequence[jax.Array], after: Sequence[jax.Array]
+) -> np.ndarray[Any, Any]:
+    """Return the same where the weights are in this machine's memory: nothing to compile.
+
+    Waits for the weights; what is not finite gives NaN or infinity without a warning.
+    """
+    with np.errstate(all="ignore"):
+        old, new = ([np.asarray(leaf) for leaf in leaves] for leaves in (before, after))
+        return np.asarray(update_sizes(groups, old, new, numpy=np), np.float32)
