@@ -29,7 +29,10 @@ def test_training_does_not_import_what_it_does_not_need() -> None:
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
         model.compile("adam", "mse")
         epochwise.fit(model, np.ones((8, 3)), np.ones(8), verbose=0)
-        asked = ("sklearn", "h5py._hl", "scipy.sparse._base", "jax._src.pallas")
+        asked = (
+            "sklearn", "h5py._hl", "scipy.sparse._base", "jax._src.pallas",
+            "keras.applications.resnet", "jaxlib.mosaic.python._tpu_ops_gen",
+        )
         print(json.dumps([name for name in asked if name in sys.modules]))
         """,
         needs="jax",
@@ -39,7 +42,7 @@ def test_training_does_not_import_what_it_does_not_need() -> None:
 
 
 def test_what_was_postponed_is_there_when_somebody_looks(tmp_path: Path) -> None:
-    """Wrappers, second names, HDF5 files and TPU kernels work as after `import keras`."""
+    """Wrappers, second names, networks, HDF5 files and TPU kernels work as ever."""
     found = run_program(
         IMPORTED,
         """
@@ -48,20 +51,23 @@ def test_what_was_postponed_is_there_when_somebody_looks(tmp_path: Path) -> None
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
         model.save_weights("w.weights.h5")
         model.load_weights("w.weights.h5")
-        import scipy.sparse
+        import jax, scipy.sparse
         print(json.dumps([
             keras.wrappers.SKLearnClassifier.__name__,
             keras._tf_keras.keras.Model is keras.Model,
             nn.splash_attention_mask.CausalMask.__name__,
             callable(nn.splash_attention_kernel.make_splash_mha),
             scipy.sparse.csr_matrix(np.eye(3)).nnz,
+            keras.applications.resnet50.ResNet50 is keras.applications.ResNet50,
+            callable(jax._src.lib.tpu.BarrierOp),
+            callable(jax._src.lib.mosaic_gpu_dialect.ArriveOp),
         ]))
         """,
         needs="jax",
         folder=tmp_path,
     )
 
-    assert found == ["SKLearnClassifier", True, "CausalMask", True, 3]
+    assert found == ["SKLearnClassifier", True, "CausalMask", True, 3, True, True, True]
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 Half of the time of `import keras`, and more than a third of its memory, goes to what it
 brings for other uses: wrappers for scikit-learn, which import all of that library,
-attention kernels for TPUs, SciPy's sparse solvers, a second copy of its public names, and
-h5py for one of its file formats. These modules are there as always; each is filled the
-first time that anybody looks into it.
+attention kernels and compiler dialects for other devices, SciPy's sparse solvers, ready
+networks, a second copy of its public names, and h5py for one of its file formats. These
+modules are there as always; each is filled the first time that anybody looks into it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _TPU_KERNELS = "jax.experimental.pallas.ops.tpu.splash_attention"
 NOT_FOR_TRAINING = frozenset(
     {
         "h5py",
+        "jaxlib.mosaic.python.mosaic_gpu",
+        "jaxlib.mosaic.python.tpu",
         "keras._tf_keras",
+        "keras.applications",
         "keras.wrappers",
         "scipy.sparse",
         "scipy.sparse.linalg",

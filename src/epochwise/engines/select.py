@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from epochwise.data.samples import Samples
 from epochwise.engines.importing import NOT_FOR_TRAINING, postponed
-from epochwise.engines.memory import parts_that_fit
+from epochwise.engines.memory import give_back_freed_memory, parts_that_fit
 from epochwise.engines.probing import NoProbe
 from epochwise.errors import BackendError, EpochwiseError, ModelError
 
@@ -128,6 +128,7 @@ def import_framework() -> None:
 
         if keras.config.backend() == "jax":
             import epochwise.engines.on_jax  # noqa: F401
+    give_back_freed_memory()
 
 
 def engine_for(
