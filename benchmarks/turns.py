@@ -1,6 +1,8 @@
 """Peers that take turns: each in a process of its own, one epoch at a time.
 
-Whatever else the machine does then hits all of them alike. Of each round the ratio of
+Whatever else the machine does then hits all of them alike. Threads of some peers go on
+spinning for a moment after their turn, so there is a pause before each, and every other
+round goes backwards: nobody always comes after the same one. Of each round the ratio of
 two peers is taken, and of the rounds the median; the first round warms up.
 """
 
@@ -13,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +24,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+
+PAUSE = 0.3
+"""Before each turn, while the peer before comes to rest [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +101,10 @@ def in_turn(
     seconds: dict[str, list[float]] = {name: [] for name in workers}
     try:
         for round_index in range(rounds + 1):
-            for name, worker in workers.items():
-                took = worker.turn()
+            names = list(workers)
+            for name in names if round_index % 2 else reversed(names):
+                time.sleep(PAUSE)
+                took = workers[name].turn()
                 if round_index:
                     seconds[name].append(took)
     finally:

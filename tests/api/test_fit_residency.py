@@ -111,8 +111,8 @@ def test_one_other_sample_in_a_window_would_show(monkeypatch: pytest.MonkeyPatch
     expected = trained()
     gather = feed_module._gather
 
-    def wrong(train: Any, rows: Any, capacity: int) -> Any:
-        return gather(train, np.roll(rows, 1), capacity)
+    def wrong(train: Any, rows: Any, capacity: int, rooms: Any) -> Any:
+        return gather(train, np.roll(rows, 1), capacity, rooms)
 
     monkeypatch.setattr(feed_module, "_gather", wrong)
 

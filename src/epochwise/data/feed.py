@@ -7,15 +7,15 @@ that indices or gathered samples take; where they are cut changes no weight.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from epochwise.data.order import Order, index_type
-from epochwise.data.samples import Samples, aligned_empty
+from epochwise.data.rooms import Rooms
+from epochwise.data.samples import Samples
 from epochwise.plan import Plan
 
 INDEX_ENTRIES = 1 << 20
@@ -99,6 +99,7 @@ class ArrayFeed:
         gather: whether the samples of a window are gathered on the host, for data that
             does not fit on the device; else they are resident there.
         epochs_before: epochs of this order that were trained before this run [epochs].
+        rooms: the memory of windows that are gathered.
     """
 
     train: Samples
@@ -107,6 +108,7 @@ class ArrayFeed:
     part: npt.NDArray[np.signedinteger] | None = None
     gather: bool = False
     epochs_before: int = 0
+    rooms: Rooms = field(default_factory=Rooms)
 
     @property
     def resident(self) -> Samples | None:
@@ -161,7 +163,7 @@ class ArrayFeed:
             rows = self.part[rows].astype(index_type(self.train.count))
         samples = None
         if self.gather:
-            samples = _gather(self.train, rows, capacity)
+            samples = _gather(self.train, rows, capacity, self.rooms)
             rows = np.arange(capacity * rows.shape[1], dtype=np.int32).reshape(capacity, -1)
         elif count < capacity:
             padded = np.zeros((capacity, full_size), rows.dtype)
@@ -177,14 +179,15 @@ class ArrayFeed:
         )
 
 
-def _gather(train: Samples, rows: npt.NDArray[np.signedinteger], capacity: int) -> Samples:
+def _gather(
+    train: Samples, rows: npt.NDArray[np.signedinteger], capacity: int, rooms: Rooms
+) -> Samples:
     """Copy the samples of a window into arrays with room for `capacity` batches."""
     flat = rows.ravel()
     room = capacity * rows.shape[1]
 
     def gather(leaf: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        shape = (room, *leaf.shape[1:])
-        out = aligned_empty(math.prod(shape), leaf.dtype).reshape(shape)
+        out = rooms.empty((room, *leaf.shape[1:]), leaf.dtype)
         np.take(leaf, flat, axis=0, out=out[: flat.size], mode="clip")
         out[flat.size :] = 0
         return out
