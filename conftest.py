@@ -1,11 +1,16 @@
 """What all tests share: Keras runs on JAX unless the environment says otherwise.
 
-No test fails for being slow on a busy machine: properties have no deadline.
+No test fails for being slow on a busy machine: properties have no deadline. A third of the
+time went to compiling the same small networks again, so each process that runs tests, and
+those that it starts, keep their programs in a folder of its own.
 """
 
 import importlib.util
 import os
+import shutil
+import tempfile
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -18,3 +23,21 @@ collect_ignore = [
     for backend in ("tensorflow", "torch")
     if importlib.util.find_spec(backend) is None
 ]
+
+_PROGRAMS = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have JAX, which reads its settings when it is imported, keep every program."""
+    config.stash[_PROGRAMS] = folder = tempfile.mkdtemp(prefix="epochwise-programs-")
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": folder,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Throw the programs away."""
+    shutil.rmtree(config.stash[_PROGRAMS], ignore_errors=True)

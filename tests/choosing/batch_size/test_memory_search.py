@@ -115,8 +115,19 @@ def test_h02_what_is_returned_ran(
     assert ran == [size for size, _, _ in memory.log]
     assert found.batch_size <= min(room, samples, ceiling or samples)
     assert len(found.tried) <= trials
-    if refine:
+    if refine and found.limit != "trials":
         assert found.batch_size == min(room, samples, ceiling or samples)
+    if found.limit == "trials":
+        assert len(found.tried) == trials
+
+
+def test_h02_trials_that_ran_out_are_told() -> None:
+    """H02: where sizes between are left untried, memory is not said to be the limit."""
+    found = largest_batch(FakeMemory(66), samples=88, start=1, trials=12, refine=True)
+    whole = largest_batch(FakeMemory(66), samples=88, start=1, trials=13, refine=True)
+
+    assert (found.batch_size, found.limit) == (65, "trials")
+    assert (whole.batch_size, whole.limit) == (66, "memory")
 
 
 def test_h03_not_even_one_fits() -> None:

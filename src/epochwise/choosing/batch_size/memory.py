@@ -115,7 +115,8 @@ def largest_batch(
         good, bad = (middle, bad) if fits(middle) else (good, middle)
     if not good:
         raise _nothing_fits(tried)
-    if bad <= top:
+    undecided = refine and bad - good > 1
+    if bad <= top and not undecided:
         limit: Literal["memory", "whole set", "ceiling", "trials"] = "memory"
     elif good < top:
         limit = "trials"
