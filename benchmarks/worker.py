@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,31 @@ def by_keras(task: Task, x: np.ndarray, y: np.ndarray, batch_size: int, turns: i
 
     model = task.network(x.shape[1:])
     model.fit(x, y, batch_size=batch_size, epochs=turns, verbose=0, callbacks=[Callback()])
+
+
+def by_calls(task: Task, x: np.ndarray, y: np.ndarray, batch_size: int, turns: int) -> None:
+    """`epochwise.fit` called for one epoch, again and again; a turn is a call."""
+    import epochwise
+
+    _call(partial(epochwise.fit, task.network(x.shape[1:])), x, y, batch_size, turns)
+
+
+def by_keras_calls(
+    task: Task, x: np.ndarray, y: np.ndarray, batch_size: int, turns: int
+) -> None:
+    """`model.fit` called for one epoch, again and again; a turn is a call."""
+    _call(task.network(x.shape[1:]).fit, x, y, batch_size, turns)
+
+
+def _call(
+    fit: Callable[..., Any], x: np.ndarray, y: np.ndarray, batch_size: int, turns: int
+) -> None:
+    """Call for one epoch, as often as there are turns."""
+    clock = Turns()
+    for _ in range(turns):
+        clock.begin()
+        fit(x, y, batch_size=batch_size, epochs=1, verbose=0)
+        clock.end()
 
 
 def by_scan(_task: Task, x: np.ndarray, y: np.ndarray, batch_size: int, turns: int) -> None:
@@ -212,6 +238,8 @@ def by_sklearn(_task: Task, x: np.ndarray, y: np.ndarray, batch_size: int, turns
 WAYS: dict[str, Callable[..., None]] = {
     "epochwise": by_epochwise,
     "epochwise-windows": by_windows,
+    "epochwise-calls": by_calls,
+    "keras-calls": by_keras_calls,
     **dict.fromkeys((way for way in KERAS_BACKENDS if "epochwise" in way), by_epochwise),
     **dict.fromkeys((way for way in KERAS_BACKENDS if "keras" in way), by_keras),
     "scan": by_scan,

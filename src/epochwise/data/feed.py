@@ -163,7 +163,7 @@ class ArrayFeed:
             rows = self.part[rows].astype(index_type(self.train.count))
         samples = None
         if self.gather:
-            samples = _gather(self.train, rows, capacity, self.rooms)
+            samples = self._own_samples(rows, count, capacity)
             rows = np.arange(capacity * rows.shape[1], dtype=np.int32).reshape(capacity, -1)
         elif count < capacity:
             padded = np.zeros((capacity, full_size), rows.dtype)
@@ -177,6 +177,15 @@ class ArrayFeed:
             samples=samples,
             closes_epoch=first + count == per_epoch,
         )
+
+    def _own_samples(
+        self, rows: npt.NDArray[np.signedinteger], count: int, capacity: int
+    ) -> Samples:
+        """Return the samples of a window, copied only where they do not lie in a row."""
+        if self.part is None and not self.order.shuffle and count == capacity:
+            first, end = int(rows[0, 0]), int(rows[-1, -1]) + 1
+            return self.train.map(lambda leaf: leaf[first:end])
+        return _gather(self.train, rows, capacity, self.rooms)
 
 
 def _gather(

@@ -345,7 +345,8 @@ class JaxEngine:
 
         def lower() -> Any:
             sizes = partial(update_sizes, list(self._groups.values()))
-            return jax.jit(sizes).lower(_structs(trainable), _structs(trainable))
+            structs = _structs(trainable)
+            return jax.jit(sizes, keep_unused=True).lower(structs, structs)
 
         return ("update sizes",), lower
 
@@ -423,9 +424,9 @@ class JaxEngine:
 
             scalar = jax.ShapeDtypeStruct((), jnp.int32)
             if self._scans:
-                scanned = jax.jit(self._scanned(iterate, result))
+                scanned = jax.jit(self._scanned(iterate, result), keep_unused=True)
                 return scanned.lower(structs, data, rows, scalar, scalar)
-            single = jax.jit(self._single(iterate), donate_argnums=0)
+            single = jax.jit(self._single(iterate), donate_argnums=0, keep_unused=True)
             return single.lower(structs, data, rows, scalar)
 
         return ("train", specified.key), lower
@@ -509,7 +510,8 @@ class JaxEngine:
         def lower() -> Any:
             scalar = jax.ShapeDtypeStruct((), jnp.int32)
             parts = (values.trainable, values.non_trainable, values.metrics)
-            return jax.jit(segment).lower(*_structs(parts), data, rows, scalar, scalar)
+            evaluation = jax.jit(segment, keep_unused=True)
+            return evaluation.lower(*_structs(parts), data, rows, scalar, scalar)
 
         return ("evaluate", specified.key), lower
 
