@@ -198,6 +198,19 @@ def test_four_programs_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(compiled) == 4
 
 
+def test_what_is_changed_on_a_layer_counts_in_the_next_fit() -> None:
+    """A dropout that was switched off between two calls drops nothing in the second."""
+    weights = []
+    for rate in (0.4, 0.0):
+        model = network("batchnorm-dropout-l2")
+        epochwise.fit(model, X, Y, verbose=0)
+        model.layers[2].rate = rate
+        epochwise.fit(model, X, Y, verbose=0)
+        weights.append(weights_of(model))
+
+    assert weights[0] != weights[1]
+
+
 def test_arrays_of_unequal_length_are_refused_with_both_lengths() -> None:
     """The error names what does not fit."""
     with pytest.raises(DataError, match=r"203(.|\n)*100"):

@@ -21,7 +21,7 @@ from epochwise.plan import Plan
 INDEX_ENTRIES = 1 << 20
 """Most indices in one window of resident data: 4 MiB as int32."""
 
-GATHERED_BYTES = 16 << 20
+GATHERED_BYTES = 32 << 20
 """About the most memory for the samples of one window gathered on the host [bytes]."""
 
 
