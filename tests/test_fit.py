@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import jax
 import keras
 import numpy as np
@@ -31,6 +34,23 @@ def network(kind: str = "plain", optimizer: object = "adam") -> keras.Model:
             L.MaxPooling1D(2),
             L.Flatten(),
         ],
+        "pooling-batchnorm": [
+            L.Reshape((6, 1)),
+            L.Conv1D(4, 2, activation="relu"),
+            L.MaxPooling1D(2),
+            L.BatchNormalization(),
+            L.Conv1D(4, 2),
+            L.BatchNormalization(),
+            L.Flatten(),
+        ],
+        "gelu": [
+            L.Reshape((6, 1)),
+            L.Conv1D(4, 2),
+            L.MaxPooling1D(2),
+            L.Activation("gelu"),
+            L.Dropout(0.2),
+            L.Flatten(),
+        ],
     }[kind]
     model = keras.Sequential([keras.Input((6,)), *inner, L.Dense(3, activation="softmax")])
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -41,7 +61,10 @@ def weights_of(model: keras.Model) -> list[bytes]:
     return [np.asarray(value).tobytes() for value in model.get_weights()]
 
 
-@pytest.mark.parametrize("kind", ["plain", "batchnorm-dropout-l2", "convolution-pooling"])
+@pytest.mark.parametrize(
+    "kind",
+    ["plain", "batchnorm-dropout-l2", "convolution-pooling", "pooling-batchnorm", "gelu"],
+)
 def test_the_weights_and_history_are_those_of_model_fit_bit_for_bit(kind: str) -> None:
     """With shuffle=False, a short last batch and validation, no bit differs from Keras."""
     theirs, ours = network(kind), network(kind)
@@ -240,3 +263,113 @@ def test_weights_of_classes_hold_for_batches_of_a_generator_too() -> None:
 
     assert weights_of(arrays) == weights_of(foreign)
     assert weights_of(arrays) != weights_of(plain)
+
+
+def test_an_epoch_that_is_cut_off_by_the_plan_is_told_with_its_evaluation() -> None:
+    """As in Keras, the last epoch has its validation metrics, whole or not; callbacks too."""
+    logs: list[set[str]] = []
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, told: logs.append(set(told)))
+    options = {"batch_size": 32, "verbose": 0, "validation_data": (X[:50], Y[:50])}
+
+    run = epochwise.fit(network(), X, Y, iterations=9, callbacks=look, **options)
+
+    assert {name: len(values) for name, values in run.history.items()} == dict.fromkeys(
+        ["loss", "accuracy", "val_loss", "val_accuracy"], 2
+    )
+    assert logs == [set(run.history)] * 2
+
+
+def test_the_loss_of_regularized_weights_has_keras_bits_in_each_evaluation() -> None:
+    """What L2 adds is the same for each batch; no evaluation of many rounds it apart."""
+    for seed in range(3):
+        histories = []
+        for way in ("ours", "theirs"):
+            keras.utils.set_random_seed(seed)
+            inner = [L.Dense(8, activation="relu", kernel_regularizer="l2"), L.Dense(3)]
+            model = keras.Sequential([keras.Input((6,)), *inner, L.Softmax()])
+            model.compile("adam", "sparse_categorical_crossentropy")
+            fit = partial(epochwise.fit, model) if way == "ours" else model.fit
+            run = fit(
+                X, Y, epochs=8, shuffle=False, verbose=0, validation_data=(X[:50], Y[:50])
+            )
+            histories.append(run.history)
+
+        assert histories[0] == histories[1]
+
+
+def test_weights_of_classes_are_for_training_alone() -> None:
+    """The part that is held out is evaluated as Keras does it: without them."""
+    ours, theirs = network(), network()
+    options = {"class_weight": {0: 50.0, 1: 0.1}, "validation_split": 0.3, "shuffle": False}
+
+    run = epochwise.fit(ours, X, Y, epochs=2, verbose=0, **options)
+    expected = theirs.fit(X, Y, epochs=2, verbose=0, **options)
+
+    assert run.history == expected.history
+    assert weights_of(ours) == weights_of(theirs)
+
+
+def test_a_metric_of_several_values_is_told_as_one_number_each() -> None:
+    """Their names are numbered; the values are those of Keras."""
+    ours, theirs = network(), network()
+    one_hot = np.eye(3, dtype=np.float32)[Y]
+    for model in (ours, theirs):
+        model.compile("adam", "categorical_crossentropy", metrics=[keras.metrics.F1Score()])
+
+    run = epochwise.fit(ours, X, one_hot, shuffle=False, validation_split=0.2, verbose=0)
+    expected = theirs.fit(X, one_hot, shuffle=False, validation_split=0.2, verbose=0).history
+
+    for name in ("f1_score", "val_f1_score"):
+        told = [run.history[f"{name}_{place}"][0] for place in range(3)]
+        assert told == expected[name][0].tolist()
+
+
+def test_callbacks_batch_size_and_logs_as_model_fit_takes_them() -> None:
+    """None, one, or several callbacks; no batch size is 32; what they log is in the history."""
+    model = network()
+    rate = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 / (epoch + 1))
+
+    run = epochwise.fit(model, X, Y, epochs=2, callbacks=rate, batch_size=None, verbose=0)
+    none = epochwise.fit(network(), X, Y, callbacks=None, verbose=0)
+
+    assert run.history == model.history.history
+    assert run.history["learning_rate"] == pytest.approx([0.01, 0.005])
+    assert run.plan is not None
+    assert run.plan.batch_size == 32
+    assert none.position.epochs_done == 1
+
+
+def test_f17_a_callback_that_would_begin_again_is_refused(tmp_path: Path) -> None:
+    """F17: BackupAndRestore would train all epochs again; the remedy is a run's folder."""
+    model = network()
+    backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+
+    with pytest.raises(ModelError, match="run_dir="):
+        epochwise.fit(model, X, Y, callbacks=[backup], verbose=0, run_dir=tmp_path / "run")
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_made_for_one_batch_size_is_built_with_it() -> None:
+    """A stateful LSTM of fixed batches has the bits of Keras; nothing built it before."""
+    x = RNG.normal(size=(60, 6, 1)).astype(np.float32)
+    weights = []
+    for way in ("ours", "theirs"):
+        keras.utils.set_random_seed(3)
+        inner = [L.LSTM(4, stateful=True), L.Dense(1)]
+        model = keras.Sequential([keras.Input(batch_shape=(15, 6, 1)), *inner])
+        model.compile("sgd", "mse")
+        fit = partial(epochwise.fit, model) if way == "ours" else model.fit
+        fit(x, x[:, 0], batch_size=15, epochs=2, shuffle=False, verbose=0)
+        weights.append(weights_of(model))
+
+    assert weights[0] == weights[1]
+
+
+def test_targets_that_do_not_fit_the_network_are_refused_with_both_shapes() -> None:
+    """A missing Flatten: the error tells the shapes, not only what the framework says."""
+    model = keras.Sequential([keras.Input((6, 1)), L.Dense(3, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    with pytest.raises(ModelError, match=r"\(6, 1\) with targets of shape \(\)"):
+        epochwise.fit(model, X[:, :, None], Y, verbose=0)

@@ -266,3 +266,48 @@ def test_a_model_that_is_not_compiled() -> None:
     """Without a loss there is nothing to compare by."""
     with pytest.raises(ModelError, match="not compiled"):
         epochwise.tune(keras.Sequential([keras.Input((6,)), L.Dense(1)]), X, Y, seconds=3)
+
+
+def test_a_metric_that_has_not_moved_yet_does_not_make_a_rate_unstable() -> None:
+    """An accuracy that sixteen iterations did not raise says nothing of stability."""
+    x = RNG.normal(size=(400, 8)).astype(np.float32)
+    y = (x[:, 0] * x[:, 1] > 0).astype(np.int32)
+    keras.utils.set_random_seed(1)
+    layers = [L.Dense(16, activation="relu"), L.Dense(2, activation="softmax")]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    for target in ("accuracy=0.95", "val_accuracy=0.95"):
+        advice = epochwise.tune(model, x, y, target=target, seconds=3)
+        assert not any("got worse" in note for note in advice.notes)
+        assert advice.learning_rate is not None
+        assert advice.learning_rate >= 1e-4
+
+
+def test_a_rate_at_which_the_loss_rises_is_lowered() -> None:
+    """A rate of hundreds makes the loss worse; the search begins at one that does not."""
+    model = network()
+    model.compile(keras.optimizers.SGD(500.0), "sparse_categorical_crossentropy")
+
+    advice = epochwise.tune(model, X, Y, target="val_loss=0.9", seconds=4)
+
+    assert any("got worse" in note for note in advice.notes)
+    assert advice.learning_rate is not None
+    assert advice.learning_rate < 100
+
+
+def test_many_devices_take_no_longer_than_one(advised: Advised) -> None:
+    """The time told for a choice on several devices is theirs: the more, the less."""
+    advice = advised[1]
+    choices = [choice for _, choice in sorted(advice.on_devices.items())]
+    told = [advice.seconds, *(choice.seconds for choice in choices)]
+
+    assert all(seconds is not None for seconds in told)
+    assert told == sorted(told, key=lambda seconds: -(seconds or 0.0))
+
+
+def test_sizes_may_be_numbers_of_numpy() -> None:
+    """They come from ranges that were computed."""
+    advice = epochwise.tune(network(), X, Y, sizes=np.array([16, 32]), seconds=2)
+
+    assert {row.batch_size for row in advice.table} <= {16, 32}

@@ -318,6 +318,21 @@ def test_the_batch_size_evidence_is_shown(tmp_path: Path) -> None:
     assert "This run trained with 64 instead." in read.text
 
 
+def test_a_noise_scale_without_an_upper_bound_is_told_as_that(tmp_path: Path) -> None:
+    """Late in training its interval may have no end."""
+    folder = keep(tmp_path / "run")
+    noise = [{"preconditioned": {"scale": [4680.0, 1764.0, "Infinity"]}}]
+    row = {"batch_size": 64, "iteration_seconds": 0.001, "seconds": 2.0}
+    target = {"metric": "val_loss", "value": 0.25}
+    advice = {"batch_size": 64, "reason": "It was.", "target": target, "table": [row]}
+    advice["noise"] = noise
+    (folder / "advice.json").write_text(json.dumps(advice), "utf-8")
+
+    read = read_page(page_of(folder))
+
+    assert "the measurement sets no upper bound to it." in read.text
+
+
 def test_several_runs_stand_on_the_same_axes(tmp_path: Path) -> None:
     """Each value of each run, against iterations, samples and seconds."""
     names = ("first", "second")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from epochwise.api.job import Job, with_microbatches
 from epochwise.api.material import Material
 from epochwise.choosing.batch_size.advice import Advice, Goal
@@ -189,10 +191,11 @@ def _sizes(sizes: Sequence[int] | None, own: int, samples: int) -> tuple[int, ..
         inside = [size for size in powers if SMALLEST <= size <= LARGEST]
         whole = [samples] if samples <= LARGEST else []
         return tuple(sorted({*(inside or powers), *whole, min(own, samples)}))
+    sizes = [int(size) if isinstance(size, np.integer) else size for size in sizes]
     wrong = [size for size in sizes if type(size) is not int or not 1 <= size <= samples]
     if wrong or not sizes:
         raise PlanError(
-            f"sizes={list(sizes)}: {wrong or 'nothing'} is no batch size for a training set of "
+            f"sizes={sizes}: {wrong or 'nothing'} is no batch size for a training set of "
             f"{samples:,} samples.",
             f"use sizes=[16, 64, 256] with numbers from 1 to {samples}.",
         )

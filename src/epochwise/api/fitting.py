@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from fractions import Fraction
@@ -43,7 +43,7 @@ def fit(
     x: Any,
     y: Any = None,
     *,
-    batch_size: int = 32,
+    batch_size: int | None = 32,
     epochs: int | Fraction | Literal["auto"] = 1,
     max_epochs: int | None = None,
     iterations: int | None = None,
@@ -55,7 +55,7 @@ def fit(
     seed: int = 0,
     remainder: Remainder = "keep",
     microbatch_size: int | None = None,
-    callbacks: Iterable[Any] = (),
+    callbacks: Any = (),
     verbose: Literal["auto", 0, 1, 2] = "auto",
     segments: Literal["scan", "single"] | None = None,
     listeners: Iterable[Listener] = (),
@@ -103,7 +103,7 @@ def fit(
         seed: of the order and the split, 0 to 2**64 - 1.
         remainder: whether the N mod B left-over samples are trained on.
         microbatch_size: samples that go through the network at once, `None` for all.
-        callbacks: Keras callbacks.
+        callbacks: Keras callbacks, several, one or `None`.
         verbose: 0 for silence, 1 for a live line, 2 for a line an epoch.
         segments: how segments are executed; `None` follows from model and device.
         listeners: plug-ins with a method `on_event`.
@@ -163,12 +163,12 @@ def fit(
                 "y": y is not None,
                 "sample_weight": sample_weight is not None,
                 "validation_split": bool(validation_split),
-                "batch_size": batch_size != 32,
+                "batch_size": batch_size not in (None, 32),
                 "remainder": remainder != "keep",
             }
         )
     settings = Settings(
-        batch_size=None if foreign else batch_size,
+        batch_size=None if foreign else 32 if batch_size is None else batch_size,
         **length_settings(epochs, iterations, max_epochs),
         validation_split=validation_split,
         shuffle=shuffle,
@@ -189,6 +189,9 @@ def fit(
     if run_dir is not None:
         require_free(Path(run_dir))
     select_backend()
+    from epochwise.engines.on_keras_callbacks import listed  # imports the framework
+
+    callbacks = listed(callbacks)
     job = going_on(job_of_given(model, given, settings))
     with ExitStack() as stack:
         kept = None
@@ -219,7 +222,7 @@ def trained(
     *,
     start: float,
     shown: Progress,
-    callbacks: Iterable[Any] = (),
+    callbacks: Sequence[Any] = (),
     listeners: Iterable[Listener] = (),
     kept: Kept | None = None,
     tally: Tally | None = None,
@@ -264,6 +267,7 @@ def trained(
         data=job.data_seconds,
     )
     run = tally.run(seconds=seconds) if kept is None else kept.close(job, tally, seconds)
+    run = replace(run, history=adapter.completed(run.history))
     shown.finish(run)
     return run
 

@@ -18,6 +18,8 @@ from epochwise.data.given import (
     given_validation,
     in_order,
     refuse_beside_batches,
+    refuse_two_weights,
+    weighed_by_class,
     weighing_by_class,
 )
 from epochwise.data.order import Order
@@ -105,7 +107,11 @@ def material_of_given(given: Given, settings: Settings, fitting: Fitting) -> Mat
     """
     if is_batches(given.x):
         return _of_batches(given, settings, fitting)
-    samples = given_samples(given.x, given.y, given.sample_weight, given.class_weight)
+    refuse_two_weights(given.sample_weight, given.class_weight)
+    plain = given_samples(given.x, given.y, given.sample_weight)
+    samples = plain
+    if given.class_weight is not None:
+        samples = weighed_by_class(plain, given.class_weight)
     held_out = _held_out(given, settings)
     parted = None
     if settings.validation_split and held_out is None:
@@ -118,6 +124,7 @@ def material_of_given(given: Given, settings: Settings, fitting: Fitting) -> Mat
         fitting,
         held_out=held_out,
         parted=parted,
+        evaluated=plain,
         validation_batch_size=given.validation_batch_size,
         steps_per_epoch=given.steps_per_epoch,
     )
@@ -130,6 +137,7 @@ def material_of_samples(
     *,
     held_out: Samples | BatchFeed | None = None,
     parted: Split | None = None,
+    evaluated: Samples | None = None,
     validation_batch_size: int | None = None,
     steps_per_epoch: int | None = None,
 ) -> Material:
@@ -141,6 +149,8 @@ def material_of_samples(
         fitting: decides which parts of the data lie on the device as a whole.
         held_out: what is evaluated, where it came apart from the data set.
         parted: how the data set is parted; `None` to train on all of it.
+        evaluated: the data set as its validation part is evaluated, without the weights of
+            classes; `None` where it is the same.
         validation_batch_size: samples in each batch evaluated; `None` for the batch size.
         steps_per_epoch: what the caller takes for the iterations of an epoch.
 
@@ -154,7 +164,8 @@ def material_of_samples(
     example = samples.rows(first if rows is None else rows[first])
     apart = held_out if isinstance(held_out, Samples) else None
     on_device = fitting(example, [samples, *([] if apart is None else [apart])])
-    evaluated = samples if parted is not None else apart
+    evaluated = (evaluated or samples) if parted is not None else apart
+    here = samples if parted is not None else apart  # its features and targets, at least
     validation: Feed | None = held_out if isinstance(held_out, BatchFeed) else None
     if evaluated is not None:
         validation = in_order(
@@ -162,7 +173,7 @@ def material_of_samples(
             validation_batch_size or plan.batch_size,
             batches=settings.validation_batches,
             part=None if parted is None else parted.held_out,
-            gather=evaluated not in on_device,
+            gather=here not in on_device,
         )
     return Material(
         plan=plan,
@@ -180,7 +191,7 @@ def material_of_samples(
         held_out=apart,
         parted=parted,
         resident=samples if samples in on_device else None,
-        resident_validation=evaluated if evaluated in on_device else None,
+        resident_validation=evaluated if here in on_device else None,
     )
 
 

@@ -55,7 +55,7 @@ def resume(
     validation_data: Any = None,
     validation_batch_size: int | None = None,
     steps_per_epoch: int | None = None,
-    callbacks: Iterable[Any] = (),
+    callbacks: Any = (),
     listeners: Iterable[Listener] = (),
     verbose: Literal["auto", 0, 1, 2] = "auto",
     stop: Stop = None,
@@ -131,7 +131,7 @@ def go_on(
     given: Given,
     *,
     shown: Progress,
-    callbacks: Iterable[Any] = (),
+    callbacks: Any = (),
     listeners: Iterable[Listener] = (),
     stop: Stop = None,
     extend_to_epochs: int | None = None,
@@ -158,6 +158,9 @@ def go_on(
             job, header = prepared.job, prepared.header(stored.header.arguments)
         else:
             job = _job_of(folder, model, given, settings)
+            from epochwise.engines.on_keras_callbacks import listed  # imports the framework
+
+            callbacks = listed(callbacks)
             header = header_of_arrays(job, given)
         header = replace(header, began=stored.header.began)
         state, lengths = None, NOTHING_DONE

@@ -33,7 +33,13 @@ from epochwise.choosing.sweep import (
     table,
     trials,
 )
-from epochwise.data.given import ClassWeight, given_samples, given_validation
+from epochwise.data.given import (
+    ClassWeight,
+    given_samples,
+    given_validation,
+    refuse_two_weights,
+    weighed_by_class,
+)
 from epochwise.data.samples import Samples, leaves
 from epochwise.data.sources import load
 from epochwise.engines.base import Engine
@@ -138,6 +144,7 @@ class Field:
         build: makes the network of a seed, compiled; the rows are those it trains on.
         named: what people call the data and the model, for the record.
         source: what both can be made from anew; `None` for arrays.
+        evaluated: the data set without the weights of classes; `None` where it is the same.
     """
 
     asked: Asked
@@ -147,6 +154,7 @@ class Field:
     build: Callable[[int, Any], Any]
     named: tuple[str, str]
     source: Source | None = None
+    evaluated: Samples | None = None
     _engine: Engine[Any, Any] | None = None
     _model: Any = None
     _fresh: dict[int, Any] = field(default_factory=dict)
@@ -202,6 +210,7 @@ class Field:
             partial(on_device, self._network(trial)),
             held_out=self.held_out,
             parted=parted,
+            evaluated=self.evaluated,
         )
 
     def _network(self, trial: Trial) -> Any:
@@ -292,7 +301,10 @@ def sweep(
         halving=halving,
     )
     select_backend()
-    samples = given_samples(x, y, sample_weight, class_weight)
+    refuse_two_weights(sample_weight, class_weight)
+    plain = samples = given_samples(x, y, sample_weight)
+    if class_weight is not None:
+        samples = weighed_by_class(plain, class_weight)
     targets = leaves(samples.y)
 
     def network(seed: int, rows: Any) -> Any:
@@ -311,6 +323,7 @@ def sweep(
     here = Field(
         asked=asked,
         samples=samples,
+        evaluated=plain,
         held_out=held_out,
         labels=targets[0] if len(targets) == 1 else None,
         build=network,

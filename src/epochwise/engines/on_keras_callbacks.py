@@ -8,11 +8,13 @@ Whatever a callback does to weights or learning rate takes effect at the next it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import keras
 from keras.src.utils import is_default
 
+from epochwise.errors import ModelError
 from epochwise.events import (
     BatchEvaluated,
     EpochBegun,
@@ -35,7 +37,7 @@ class KerasCallbacks:
 
     Args:
         model: what the callbacks act on.
-        callbacks: the user's; a `History` is added, as `fit` does.
+        callbacks: the user's, `listed`; a `History` is added, as `fit` does.
         epochs: the epochs planned, for `params`.
         iterations_per_epoch: the same, `None` if not known.
     """
@@ -43,7 +45,7 @@ class KerasCallbacks:
     def __init__(
         self,
         model: keras.Model,
-        callbacks: Iterable[keras.callbacks.Callback],
+        callbacks: Sequence[keras.callbacks.Callback],
         *,
         epochs: int | None,
         iterations_per_epoch: int | None,
@@ -65,11 +67,15 @@ class KerasCallbacks:
         self.looks_at_iterations = any(_looks_at_batches(one) for one in asked)
         self.looks_at_evaluation = any(_has_hook(one, TEST_BATCH_HOOKS) for one in asked)
 
-    @property
-    def history(self) -> dict[str, list[float]]:
-        """What the `History` among them has gathered."""
-        history: dict[str, list[float]] = self._model.history.history
-        return history
+    def completed(self, history: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+        """Return a history with what callbacks have added to the logs of each epoch."""
+        epochs = max(map(len, history.values()), default=0)
+        added = {
+            name: values
+            for name, values in self._model.history.history.items()
+            if name not in history and len(values) == epochs
+        }
+        return {**history, **added}
 
     def stop_reason(self) -> StopReason | None:
         """Return the reason if a callback has asked for the end."""
@@ -116,11 +122,29 @@ class KerasCallbacks:
             self._list.on_train_batch_begin(self._batch_index)
 
 
+def listed(
+    callbacks: Iterable[keras.callbacks.Callback] | keras.callbacks.Callback | None,
+) -> list[keras.callbacks.Callback]:
+    """Return callbacks as a list: none, one, or several, as `model.fit` takes them.
+
+    Raises:
+        ModelError: one would begin again at epochs that are not there.
+    """
+    one = isinstance(callbacks, keras.callbacks.Callback)
+    several = [callbacks] if one else list(callbacks or ())
+    if any(isinstance(each, keras.callbacks.BackupAndRestore) for each in several):
+        raise ModelError(
+            "BackupAndRestore cannot tell epochwise where a run was cut off: its second call "
+            "would train all epochs again.",
+            "leave it out and give run_dir=FOLDER; epochwise.resume(FOLDER, ...) then goes on "
+            "at the very next iteration.",
+        )
+    return several
+
+
 def _looks_at_batches(callback: keras.callbacks.Callback) -> bool:
     """Tell whether any batch hook of a callback does something."""
-    if isinstance(
-        callback, (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)
-    ):
+    if isinstance(callback, keras.callbacks.ModelCheckpoint):
         return bool(callback.save_freq != "epoch")
     if isinstance(callback, keras.callbacks.ProgbarLogger):
         return False

@@ -7,13 +7,15 @@ reset. Knows no backend: the arrays are whatever the backend computes with.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from epochwise.data.samples import Samples, map_leaves
+from epochwise.data.samples import Arrays, Samples, leaves, map_leaves
+from epochwise.errors import EpochwiseError, ModelError
 
 
 class Values(NamedTuple):
@@ -125,7 +127,7 @@ def metric_names(model: keras.Model) -> list[str] | None:
     compiled = model._compile_metrics
     if compiled is not None and not compiled.built:
         return None
-    return loss_first(model.get_metrics_result())
+    return list(as_numbers(model.get_metrics_result()))
 
 
 def as_keras_data(batch: Batch) -> Any:
@@ -133,20 +135,60 @@ def as_keras_data(batch: Batch) -> Any:
     return keras.utils.pack_x_y_sample_weight(batch.x, batch.y, batch.weight)
 
 
+def placed_beside(
+    samples: Samples, resident: Samples | None, placed: Any, place: Callable[[Samples], Batch]
+) -> Batch:
+    """Return samples on the device, where what they share with resident ones lies already.
+
+    Args:
+        samples: what to place.
+        resident: what was placed before; `None` if nothing was.
+        placed: that, on the device.
+        place: copies samples to the device.
+    """
+    if resident is None or samples.x is not resident.x or samples.y is not resident.y:
+        return place(samples)
+    if samples.weight is None or samples.weight is resident.weight:
+        return Batch(placed.x, placed.y, None if samples.weight is None else placed.weight)
+    weight = place(replace(samples, x=samples.weight, y=None, weight=None)).x
+    return Batch(placed.x, placed.y, weight)
+
+
 def build(model: keras.Model, example: Samples) -> None:
     """Create the model's, the metrics' and the optimizer's variables where they are missing.
 
     Args:
         model: compiled.
-        example: one sample or more, raw.
+        example: a batch, raw.
+
+    Raises:
+        ModelError: the network, its loss or its metrics cannot take them.
     """
     model._assert_compile_called("fit")
-    few = example.rows(np.arange(min(2, example.count)))
-    x = few.x
-    if few.divisor is not None:
-        divisor = np.float32(few.divisor)
-        x = map_leaves(lambda leaf: leaf.astype(np.float32) / divisor, x)
-    model._symbolic_build(data_batch=(x, few.y, few.weight))
+    x = example.x
+    if example.divisor is not None:  # shapes and types are all that is looked at
+        x = map_leaves(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), x)
+    try:
+        model._symbolic_build(data_batch=(x, example.y, example.weight))
+    except EpochwiseError:
+        raise
+    except Exception as error:
+        said = next(iter(str(error).strip().splitlines()), "")
+        raise ModelError(
+            f"{model.name} cannot be trained on such samples, {_shapes(example)}: "
+            f"{type(error).__name__}: {said}",
+            "look whether the network's outputs fit the targets, and the loss and the metrics "
+            "both of them.",
+        ) from error
+
+
+def _shapes(example: Samples) -> str:
+    """Return the shapes of a sample's features and targets for a sentence."""
+
+    def told(arrays: Arrays | None) -> str:
+        return ", ".join(str(leaf.shape[1:]) for leaf in leaves(arrays)) or "none"
+
+    return f"features of shape {told(example.x)} with targets of shape {told(example.y)}"
 
 
 def weight_bytes(model: keras.Model) -> int:
@@ -166,6 +208,26 @@ def reset_values(model: keras.Model) -> list[np.ndarray[Any, Any]]:
     for variable, value in zip(held, now, strict=True):
         variable.assign(value)
     return fresh
+
+
+def as_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return metrics as numbers, the loss first; one with several values as that many.
+
+    Args:
+        metrics: arrays of any backend by name.
+
+    Example:
+        >>> as_numbers({"f1_score": np.array([0.5, 1.0]), "loss": np.float32(2.0)})
+        {'loss': 2.0, 'f1_score_0': 0.5, 'f1_score_1': 1.0}
+    """
+    numbers = {}
+    for name in loss_first(metrics):
+        value = np.asarray(keras.ops.convert_to_numpy(metrics[name]))
+        parts = {name: value}
+        if value.ndim:
+            parts = {f"{name}_{place}": part for place, part in enumerate(value.ravel())}
+        numbers.update({told: float(part) for told, part in parts.items()})
+    return numbers
 
 
 def loss_first(names: Iterable[str]) -> list[str]:

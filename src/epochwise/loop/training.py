@@ -108,7 +108,7 @@ def train(
     reason = memory.reason
     if memory.owed is not None:
         ended = _ended(course, memory, position)
-        memory, reason = yield from settle(memory, memory.owed, None, ended)
+        memory, reason, _ = yield from settle(memory, memory.owed, None, ended)
     reason = reason or _ended(course, memory, position) or asked_to_stop()
     while reason is None:
         epoch_index = position.epochs_done
@@ -182,12 +182,12 @@ def train(
                 losses=result.losses,
                 first_non_finite=None if trouble is None else trouble.first,
             )
-            memory, reason = yield from settle(memory, seen, asked_to_stop(), ended)
+            memory, reason, seen = yield from settle(memory, seen, asked_to_stop(), ended)
         if not closes or memory.owed is not None:
             yield EpochDone(
                 epoch_index=epoch_index,
                 position=position,
-                metrics=result.metrics,
+                metrics=seen.metrics,
                 whole=closes,
             )
 
@@ -216,8 +216,10 @@ def _settle(
     seen: Seen,
     reason: StopReason | None,
     ended: StopReason | None,
-) -> Generator[Event, None, tuple[Memory, StopReason | None]]:
-    """Do all that is due between two iterations; return the memory, and why to stop.
+) -> Generator[Event, None, tuple[Memory, StopReason | None, Seen]]:
+    """Do all that is due between two iterations.
+
+    Returns the memory, why to stop, and what is known here after all.
 
     A run that is cut off where an evaluation is due owes it: the checkpoint taken there
     says so, and the run that goes on begins with it.
@@ -297,7 +299,7 @@ def _settle(
             is_best=is_best,
             snapshot=partial(_snapshot, engine, memory, position),
         )
-    return memory, reason
+    return memory, reason, seen
 
 
 def _with_rate(memory: Memory, course: Course, engine: Engine[Values, Loaded]) -> Memory:

@@ -16,7 +16,7 @@ from typing import Any
 
 from epochwise.data.order import position_seed
 from epochwise.data.samples import Array
-from epochwise.errors import ModelError
+from epochwise.errors import DataError, ModelError
 from epochwise.models import builtin
 from epochwise.models.describing import optimizer_config
 from epochwise.models.naming import BuiltIn, FromFile, FromFunction, ModelSource
@@ -99,6 +99,12 @@ def build_model(request: ModelRequest) -> TrainableModel:
 
 
 def _built_in(name: str, request: ModelRequest) -> Any:
+    """Return one of this package's networks."""
+    if request.classes == 1:
+        raise DataError(
+            "All samples have the same label: one class leaves nothing to learn.",
+            "look at the labels, or name another column with --label.",
+        )
     if name == "cnn":
         return builtin.cnn(request.input_shape, request.classes, seed=request.seed)
     return builtin.mlp(

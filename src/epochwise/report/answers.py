@@ -121,7 +121,8 @@ def _advised(facts: Facts) -> list[str]:
     """What was measured, and whether the run went by it."""
     found = ["batch.advised"]
     if "advice.noise" in facts:
-        found.append("batch.noise")
+        bounded = {"advice.noise_low", "advice.noise_high"} <= facts.keys()
+        found.append("batch.noise" if bounded else "batch.noise_unbounded")
     if "plan.batch_size" in facts:
         same = facts["plan.batch_size"] == facts["advice.batch_size"]
         found.append("batch.followed" if same else "batch.not_followed")

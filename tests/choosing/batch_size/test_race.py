@@ -40,7 +40,7 @@ def race_of(
     return Race(
         trial=trial,
         ground=Ground(
-            sizes=SIZES,
+            sizes=sizes,
             rule=rule,
             largest_rate=lambda _: math.inf,
             level=level,
@@ -356,3 +356,15 @@ def test_a_curve_has_reached_its_own_best(values: list[float]) -> None:
 
     assert reached is not None
     assert 0 <= reached <= len(values)
+
+
+@pytest.mark.parametrize("own", [32, 512])
+def test_the_next_size_is_tried_however_far_it_is(own: int) -> None:
+    """Of two sizes far apart the better one is found, from either side."""
+    trial = trial_of(critical=3000.0, knee=500.0)
+    race = race_of(trial, budget=40.0, sizes=(32, 512))
+    race.champion = Pair(batch_size=own, learning_rate=0.001)
+
+    search(race)
+
+    assert {pair.batch_size for pair in race.branches} == {32, 512}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from epochwise.choosing.batch_size.advice import Advice, Choice, Goal, SizeRow
 from epochwise.choosing.batch_size.extrapolation import iterations_to
@@ -128,6 +129,19 @@ class _Answer:
         pairs = self.reached or {self.champion: 1.0}
         return self.choice(min(pairs, key=lambda pair: pairs[pair] * cost(pair.batch_size)))
 
+    def on_devices(self, devices: int) -> Choice:
+        """The pair of least time where so many devices share each batch."""
+        shared = self.speed.on_devices(devices)
+
+        def part(size: int) -> float:
+            alone = self.speed.seconds(size)
+            return shared.seconds(size) / alone if alone > 0 else 1.0
+
+        best = self.best(lambda size: self.time(size) * part(size))
+        if best.seconds is None:
+            return best
+        return replace(best, seconds=best.seconds * part(best.batch_size))
+
     def runner_up(self) -> Choice | None:
         """The pair that would be chosen without the champion."""
         pairs = [pair for pair in self.reached if pair != self.champion]
@@ -169,9 +183,6 @@ class _Answer:
         """All of it."""
         chosen, study = self.choice(self.champion), self.study
         row = self.row(self.champion.batch_size)
-        on_devices = {
-            devices: self.best(self.speed.on_devices(devices).seconds) for devices in DEVICES
-        }
         return Advice(
             batch_size=self.champion.batch_size,
             microbatch_size=row.microbatch_size,
@@ -184,7 +195,7 @@ class _Answer:
             own=self.choice(study.wishes.own),
             runner_up=self.runner_up(),
             least_samples=self.best(float),
-            on_devices=on_devices,
+            on_devices={devices: self.on_devices(devices) for devices in DEVICES},
             table=tuple(self.row(size) for size in self.sizes),
             speed=self.speed,
             moments=tuple(study.moments),

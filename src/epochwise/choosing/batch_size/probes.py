@@ -161,6 +161,27 @@ class EngineTrial:
 
     def advance(self, branch: Branch, iterations: int) -> Branch:
         """See `Trial.advance`."""
+        values, place, metrics, losses = self._carried_on(branch, iterations)
+        finite = all(map(math.isfinite, losses))
+        value = self._look(values, metrics) if finite else math.inf
+        value = value if math.isfinite(value) else math.inf
+        return branch.after(iterations, value, values, place)
+
+    def losses(self, pair: Pair, iterations: int) -> list[float]:
+        """Return the losses of a pair's first iterations, up to one that is not finite.
+
+        Each is of its own batch, before the update; every pair of a size has the same batches.
+        """
+        return self._carried_on(self.begin(pair), iterations)[3]
+
+    def _carried_on(
+        self, branch: Branch, iterations: int
+    ) -> tuple[Any, tuple[int, int], Mapping[str, float], list[float]]:
+        """Train on to so many iterations in all, or to a loss that is not finite.
+
+        Returns:
+            The engine's values, the place after them, the last metrics and all losses.
+        """
         self.ready(branch.pair.batch_size)
         size, place = self.sizes[branch.pair.batch_size], branch.place
         values = branch.values
@@ -168,20 +189,20 @@ class EngineTrial:
             self.engine.give_back(values)
             values = self.engine.take(fresh_metrics=True)
         metrics: Mapping[str, float] = {}
-        left, finite = iterations - branch.iterations, True
-        while left and finite:
+        losses: list[float] = []
+        left = iterations - branch.iterations
+        while left and all(map(math.isfinite, losses[-1:])):
             window, loaded = size.window_at(place)
             start = place[1] - window.first_iteration_index
             count = min(window.iterations - start, left)
             values, pending = size.engine.run(values, loaded, start, start + count)
             result = pending.wait()
             left -= count
-            metrics, finite = result.metrics, all(map(math.isfinite, result.losses))
+            metrics = result.metrics
+            losses += result.losses
             closes = window.closes_epoch and start + count == window.iterations
             place = (place[0] + 1, 0) if closes else (place[0], place[1] + count)
-        value = self._look(values, metrics) if finite else math.inf
-        value = value if math.isfinite(value) else math.inf
-        return branch.after(iterations, value, values, place)
+        return values, place, metrics, losses
 
     def feed_of(self, batch_size: int) -> ArrayFeed:
         """Return the samples in batches of another size, whole batches only."""

@@ -310,8 +310,10 @@ def _around(race: Race, factor: int, *, same_rate: bool) -> Iterator[Pair]:
         for other in (rounded_rate(rate * factor), rounded_rate(rate / factor)):
             if other <= ground.largest_rate(size):
                 yield Pair(batch_size=size, learning_rate=other)
-    for wanted in (size * factor, size / factor):
-        near = min(ground.sizes, key=lambda known: abs(math.log(known / wanted)))
+    larger = [known for known in ground.sizes if known > size]
+    smaller = [known for known in ground.sizes if known < size]
+    for wanted, beyond in ((size * factor, larger), (size / factor, smaller)):
+        near = min(beyond, key=lambda known: abs(math.log(known / wanted)), default=size)
         if near != size and near not in race.too_large:
             yield ground.rule(champion, near)
             if same_rate and (rate is None or rate <= ground.largest_rate(near)):

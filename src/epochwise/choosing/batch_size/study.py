@@ -16,6 +16,8 @@ The arithmetic proposes, the branches decide: what is returned was run.
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from epochwise.choosing.batch_size.advice import Confirmation, Goal
@@ -57,6 +59,12 @@ STABILITY_ITERATIONS = 16
 
 STABILITY_BRANCHES = 12
 """Most branches of the range test."""
+
+STABILITY_COST = 0.1
+"""The part of the time left that one branch of the range test may take."""
+
+LEAST_STABILITY_ITERATIONS = 4
+"""Shorter branches tell nothing."""
 
 CHECKPOINT_PART = 1 / 4
 """Where the pilot is branched to confirm the noise: learning goes on there at any size."""
@@ -100,6 +108,42 @@ def budget_of(predicted: float) -> float:
     if predicted < SHORT_TRAINING:
         return SHORT_BUDGET
     return min(max(LEAST_SECONDS, TRAINING_SHARE * predicted), MOST_SECONDS)
+
+
+def worse(losses: Sequence[float], untrained: Sequence[float]) -> bool:
+    """Tell whether training did harm, beyond the noise: a loss is not finite, or they rose.
+
+    Args:
+        losses: of the first batches, each before its update.
+        untrained: of the same batches at the weights that training began with.
+
+    Example:
+        >>> worse([2.0, 2.5, 3.0, 3.1], [2.0, 2.1, 1.9, 2.0])
+        True
+        >>> worse([2.0, 2.1, 1.9, 2.01], [2.0, 2.1, 1.9, 2.0])
+        False
+    """
+    change, noise = _change(losses, untrained)
+    return not change <= 2 * noise
+
+
+def better(losses: Sequence[float], untrained: Sequence[float]) -> bool:
+    """Tell whether training lowered the losses of the last of these batches on average.
+
+    Example:
+        >>> better([2.0, 2.0, 1.7, 1.8], [2.0, 2.1, 1.9, 2.0])
+        True
+    """
+    return _change(losses, untrained)[0] < 0
+
+
+def _change(losses: Sequence[float], untrained: Sequence[float]) -> tuple[float, float]:
+    """How far training moved the losses of the last half, and the standard error of it."""
+    if len(losses) < len(untrained) or not all(map(math.isfinite, losses)):
+        return math.inf, 0.0
+    pairs = list(zip(losses, untrained, strict=False))
+    changes = [loss - before for loss, before in pairs[len(pairs) // 2 :]]
+    return statistics.fmean(changes), statistics.stdev(changes) / math.sqrt(len(changes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,32 +317,44 @@ class Study:
 
     def _find_stable_rate(self) -> None:
         """Move the user's rate, up while it still learns or down until it does."""
-        own, trial = self.wishes.own, self.trial
-        if own.learning_rate is None:
+        own = self.wishes.own.learning_rate
+        if own is None:
             return
-        start = trial.begin(own).best
-
-        def learns(rate: float) -> bool:
-            branch = trial.begin(Pair(batch_size=own.batch_size, learning_rate=rate))
-            return trial.advance(branch, STABILITY_ITERATIONS).looks[-1].value < start
-
-        rate, factor = own.learning_rate, 2.0
-        if not learns(rate):
-            factor = 1 / 4
+        untrained, first = self._first_losses(0.0), self._first_losses(own)
+        if untrained is None or first is None:
+            return
+        harmful = worse(first, untrained)
+        rate = own
         for _ in range(STABILITY_BRANCHES):
-            if self._search_left() <= 0:
-                return
-            if learns(factor * rate) != (factor > 1):
+            tried = rate / 4 if harmful else 2 * rate
+            losses = self._first_losses(tried)
+            if losses is None or (not harmful and not better(losses, untrained)):
                 break
-            rate *= factor
-        if factor < 1:
-            rate *= factor
-            self.race.champion = Pair(batch_size=own.batch_size, learning_rate=rate)
-            self.notes.append(
-                f"With learning rate {own.learning_rate:.3g} the model got worse in its "
-                f"first {STABILITY_ITERATIONS} iterations, so the search began at {rate:.3g}."
-            )
-        self.stable_rate = rate
+            rate = tried
+            if harmful and not worse(losses, untrained):
+                self._begin_with(rate, len(first))
+                break
+        if rate >= own or self.race.champion.learning_rate == rate:
+            self.stable_rate = rate
+
+    def _begin_with(self, rate: float, iterations: int) -> None:
+        """Begin the search at a lower rate than the user's, and say so."""
+        own = self.wishes.own
+        self.race.champion = Pair(batch_size=own.batch_size, learning_rate=rate)
+        self.notes.append(
+            f"With learning rate {own.learning_rate:.3g} the loss got worse in the first "
+            f"{iterations} iterations, so the search began at {rate:.3g}."
+        )
+
+    def _first_losses(self, rate: float) -> list[float] | None:
+        """The losses of the first iterations with a rate; `None` without time for them."""
+        own = self.wishes.own.batch_size
+        seconds = self.trial.ready(own).seconds
+        room = STABILITY_COST * max(self._search_left(), 0.0) / seconds
+        iterations = min(STABILITY_ITERATIONS, int(room))
+        if iterations < LEAST_STABILITY_ITERATIONS:
+            return None
+        return self.trial.losses(Pair(batch_size=own, learning_rate=rate), iterations)
 
     def _run_pilot(self) -> None:
         """Train with the first pair, in parts, and measure the noise after each."""

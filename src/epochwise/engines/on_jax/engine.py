@@ -45,6 +45,7 @@ from epochwise.engines.values import (
     count_updates,
     has_own_step,
     named,
+    placed_beside,
     replaced,
     reset_values,
     variables,
@@ -122,10 +123,9 @@ class JaxEngine:
         self._iteration = training_iteration(model, example.divisor, microbatch_size)
         self._evaluation = evaluation(model, example.divisor)
         self._resident = None if resident is None else to_device(resident)
-        if validation is resident:
-            self._validation = self._resident
-        else:
-            self._validation = None if validation is None else to_device(validation)
+        self._validation = None
+        if validation is not None:
+            self._validation = placed_beside(validation, resident, self._resident, to_device)
         self._compiler = Compiler()
         self._specified: dict[object, Specified] = {}
         self._traces: dict[object, tuple[ClosedJaxpr, Any]] = {}
@@ -289,9 +289,9 @@ class JaxEngine:
         key, lower = self._evaluation_program(values, loaded.specified)
         program = self._compiler.program(key, lower)
         metrics = values.metrics
-        ends = [stop] if self._scans else range(start + 1, stop + 1)
+        ends = [stop] if self._scans_evaluation else range(start + 1, stop + 1)
         for end in ends:
-            first = start if self._scans else end - 1
+            first = start if self._scans_evaluation else end - 1
             metrics, logs = program(
                 values.trainable,
                 values.non_trainable,
@@ -379,6 +379,19 @@ class JaxEngine:
         """Whether a segment is one compiled loop; known once a program was traced."""
         assert self._chosen is not None
         return self._chosen[0] == "scan"
+
+    @property
+    def _scans_evaluation(self) -> bool:
+        """The same for an evaluation.
+
+        What regularizers add to the loss is the same for each batch, and XLA takes it out
+        of the loop, where it is rounded; the loss would not have the bits of Keras.
+        """
+        regularized = any(
+            getattr(variable, "regularizer", None) is not None
+            for variable in self._model.trainable_variables
+        )
+        return self._scans and not regularized
 
     def _specify(self, window: Window, data: Batch | None) -> Specified:
         """What a window's program is compiled for, where it counts in such data.
@@ -501,7 +514,7 @@ class JaxEngine:
             if own_logs:
                 _, shapes = jax.eval_shape(batch, start, metrics)
                 logs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            if self._scans:
+            if self._scans_evaluation:
                 metrics, logs = lax.fori_loop(start, stop, body, (metrics, logs))
             else:
                 metrics, logs = body(start, (metrics, logs))

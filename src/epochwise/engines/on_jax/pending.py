@@ -9,7 +9,7 @@ import jax
 
 from epochwise.data.samples import Array
 from epochwise.engines.base import SegmentResult
-from epochwise.engines.values import loss_first
+from epochwise.engines.values import as_numbers
 
 
 def calls_of(
@@ -65,7 +65,7 @@ class JaxPending:
         ]
         return SegmentResult(
             losses=tuple(losses),
-            metrics={name: float(metrics[name]) for name in loss_first(metrics)},
+            metrics=as_numbers(metrics),
             learning_rate=None if rate is None else float(rate),
             weights_finite=finite is None or bool(finite),
             update_sizes={

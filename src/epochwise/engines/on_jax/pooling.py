@@ -1,9 +1,10 @@
-"""Max pooling written for CPUs, put into an iteration's program in place of Keras's.
+"""The gradient of max pooling written for CPUs, in place of Keras's in an iteration's program.
 
 Keras pools with `reduce_window`, whose gradient (select-and-scatter) takes most of a small
-CNN's time on a CPU. Where windows do not overlap, the maximum is over the axes of a
-reshaped array, and the gradient goes to the first element that equals it: the same
-choice, the same bits, for a fraction of the time.
+CNN's time on a CPU. Where windows do not overlap, the gradient goes to the first element
+of each window that equals its maximum: the same choice, the same bits, for a fraction of
+the time. One gradient stays as Keras has it: what comes straight from a normalization,
+since XLA then rounds what is around it otherwise than around its own operation.
 """
 
 from __future__ import annotations
@@ -20,12 +21,18 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from epochwise.engines.on_jax.execution import inner_programs, operations
 
-REPLACED = {"reduce_window_max", "select_and_scatter_add"}
+REPLACED = {"select_and_scatter_add"}
+DELICATE = {"rsqrt"}
+"""Operations of the layers whose gradients are left to Keras's own pooling."""
+
+PRODUCTS = {"dot_general", "conv_general_dilated"}
+"""Operations whose results are in memory of their own: what is before them does not count."""
+
 INLINED = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"}
 
 
 def rewrite_pooling(program: ClosedJaxpr, platform: str) -> ClosedJaxpr:
-    """Return the program with its non-overlapping max pooling rewritten for a CPU.
+    """Return the program with its gradient of max pooling rewritten for a CPU.
 
     On other platforms, or without such pooling, the program comes back as it is.
     """
@@ -33,55 +40,74 @@ def rewrite_pooling(program: ClosedJaxpr, platform: str) -> ClosedJaxpr:
         return program
 
     def run(*arguments: jax.Array) -> list[jax.Array]:
-        return _evaluate(program.jaxpr, program.consts, arguments)
+        plain = [False] * len(arguments)
+        return _evaluate(program.jaxpr, program.consts, arguments, plain)[0]
 
     return jax.make_jaxpr(run)(*program.in_avals)
 
 
 def _evaluate(
-    program: Jaxpr, consts: Sequence[Any], arguments: Sequence[jax.Array]
-) -> list[jax.Array]:
-    """Compute the program's results, operation by operation, with ours where one fits."""
+    program: Jaxpr,
+    consts: Sequence[Any],
+    arguments: Sequence[jax.Array],
+    delicate_arguments: Sequence[bool],
+) -> tuple[list[jax.Array], list[bool]]:
+    """Compute the program's results, operation by operation, with ours where one fits.
+
+    Returns:
+        The results, and of each whether it comes from one of `DELICATE` without a product
+        in between.
+    """
     known: dict[Var, Any] = {}
+    delicate: dict[Var, bool] = {}
 
     def read(atom: Var | Literal) -> Any:
         return atom.val if isinstance(atom, Literal) else known[atom]
 
+    def is_delicate(atom: Var | Literal) -> bool:
+        return not isinstance(atom, Literal) and delicate.get(atom, False)
+
     known.update(zip(program.constvars, consts, strict=True))
     known.update(zip(program.invars, arguments, strict=True))
+    delicate.update(zip(program.invars, delicate_arguments, strict=True))
     for equation in program.eqns:
         values = [read(atom) for atom in equation.invars]
-        results = _apply(equation, values)
+        flags = [is_delicate(atom) for atom in equation.invars]
+        results, told = _apply(equation, values, flags)
         known.update(zip(equation.outvars, results, strict=True))
-    return [read(atom) for atom in program.outvars]
+        delicate.update(zip(equation.outvars, told, strict=True))
+    outvars = program.outvars
+    return [read(atom) for atom in outvars], [is_delicate(atom) for atom in outvars]
 
 
-def _apply(equation: JaxprEqn, values: Sequence[Any]) -> Sequence[Any]:
-    """Compute one operation's results."""
+def _apply(
+    equation: JaxprEqn, values: Sequence[Any], flags: Sequence[bool]
+) -> tuple[Sequence[Any], Sequence[bool]]:
+    """Compute one operation's results; `flags` and what is returned as in `_evaluate`."""
     name = equation.primitive.name
-    if name == "reduce_window_max" and _tiles(equation.params, values[0]):
-        return [_maximum(values[0], equation.params)]
     if (
         name == "select_and_scatter_add"
         and equation.params["select_prim"].name == "ge"
+        and not flags[0]
         and _tiles(equation.params, values[1])
     ):
-        return [_scatter_to_first_maximum(values[0], values[1], equation.params)]
-    if name in INLINED:
-        inner = next(
-            inner
-            for value in equation.params.values()
-            for inner in ([value] if isinstance(value, (ClosedJaxpr, Jaxpr)) else [])
-        )
-        if operations(next(inner_programs(inner))) & REPLACED:
-            jaxpr = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
-            consts = inner.consts if isinstance(inner, ClosedJaxpr) else ()
-            return _evaluate(jaxpr, consts, values)
+        placed = _scatter_to_first_maximum(values[0], values[1], equation.params)
+        return [placed], [False]
+    inner = [
+        part for part in equation.params.values() if isinstance(part, (ClosedJaxpr, Jaxpr))
+    ]
+    if name in INLINED and operations(next(inner_programs(inner[0]))) & REPLACED:
+        jaxpr = inner[0].jaxpr if isinstance(inner[0], ClosedJaxpr) else inner[0]
+        consts = inner[0].consts if isinstance(inner[0], ClosedJaxpr) else ()
+        return _evaluate(jaxpr, consts, values, flags)
     bound = equation.primitive.get_bind_params(equation.params)
     # Newer versions of JAX return the parameters alone.
     subfuns, params = bound if isinstance(bound, tuple) and len(bound) == 2 else ((), bound)
     results = equation.primitive.bind(*subfuns, *values, **params)
-    return results if equation.primitive.multiple_results else [results]
+    results = results if equation.primitive.multiple_results else [results]
+    made = {name}.union(*(operations(next(inner_programs(part))) for part in inner))
+    told = bool(made & DELICATE) or (any(flags) and not made & PRODUCTS)
+    return results, [told] * len(results)
 
 
 def _tiles(params: dict[str, Any], operand: jax.Array) -> bool:
@@ -113,17 +139,6 @@ def _tiled(operand: jax.Array, params: dict[str, Any]) -> tuple[jax.Array, list[
     tiled = padded.reshape([length for pair in windows for length in pair])
     axes = [2 * axis + 1 for axis, (_, window) in enumerate(windows) if window > 1]
     return tiled, axes
-
-
-def _maximum(operand: jax.Array, params: dict[str, Any]) -> jax.Array:
-    """Return the largest element of each window."""
-    tiled, axes = _tiled(operand, params)
-    shape = tiled.shape[0::2]
-    parts = _window_parts(tiled, axes)
-    largest = parts[0]
-    for part in parts[1:]:
-        largest = lax.max(largest, part)
-    return largest.reshape(shape)
 
 
 def _window_parts(tiled: jax.Array, axes: Sequence[int]) -> list[jax.Array]:

@@ -32,10 +32,11 @@ from epochwise.engines.values import (
     Batch,
     Values,
     all_variables,
+    as_numbers,
     build,
     count_updates,
-    loss_first,
     named,
+    placed_beside,
     replaced,
     reset_values,
 )
@@ -88,9 +89,7 @@ class KerasPending:
         try:
             return SegmentResult(
                 losses=tuple(np.asarray(keras.ops.convert_to_numpy(told.losses)).tolist()),
-                metrics={
-                    name: _number(told.metrics[name]) for name in loss_first(told.metrics)
-                },
+                metrics=as_numbers(told.metrics),
                 learning_rate=None if told.rate is None else _number(told.rate),
                 weights_finite=bool(keras.ops.convert_to_numpy(told.finite)),
             )
@@ -132,10 +131,11 @@ class KerasEngine(ABC):
         self._divisor = example.divisor
         self._build(example)
         self._resident = None if resident is None else self._tensors(resident)
-        if validation is resident:
-            self._validation = self._resident
-        else:
-            self._validation = None if validation is None else self._tensors(validation)
+        self._validation = None
+        if validation is not None:
+            self._validation = placed_beside(
+                validation, resident, self._resident, self._tensors
+            )
         self._held: Values | None = None
         self._reset: list[Array] | None = None
 
