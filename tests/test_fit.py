@@ -12,6 +12,7 @@ import pytest
 
 import epochwise
 from epochwise.errors import DataError, ModelError, PlanError
+from epochwise.record import read_run
 
 L = keras.layers
 RNG = np.random.default_rng(0)
@@ -373,3 +374,29 @@ def test_targets_that_do_not_fit_the_network_are_refused_with_both_shapes() -> N
 
     with pytest.raises(ModelError, match=r"\(6, 1\) with targets of shape \(\)"):
         epochwise.fit(model, X[:, :, None], Y, verbose=0)
+
+
+def test_a_run_stands_in_for_the_history_of_keras() -> None:
+    """Arguments by position in Keras's order; `history`, `epoch`, `params`, `model` as its."""
+    theirs, ours = network(), network()
+    arguments = (X, Y, 50, 2, 0, None, 0.2, None, False, {0: 2.0, 1: 1.0, 2: 1.0})
+
+    expected = theirs.fit(*arguments)
+    run = epochwise.fit(ours, *arguments)
+
+    assert weights_of(ours) == weights_of(theirs)
+    assert list(run.history.items()) == list(expected.history.items())
+    assert run.epoch == expected.epoch
+    assert run.params == expected.params
+    assert run.model is ours
+
+
+def test_a_run_read_back_has_no_model(tmp_path: Path) -> None:
+    """The record tells the history in Keras's order and the epochs, and holds no model."""
+    epochwise.fit(network(), X, Y, epochs=2, verbose=0, run_dir=tmp_path / "run")
+
+    run = read_run(tmp_path / "run").run
+
+    assert list(run.history) == ["accuracy", "loss"]
+    assert run.epoch == [0, 1]
+    assert run.model is None

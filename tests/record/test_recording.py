@@ -67,7 +67,7 @@ def test_the_json_object_has_the_promised_keys(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert shown["done"] == {"epochs": 3, "iterations": 9, "samples": 30}
     assert list(shown["seconds"]) == ["total", "import", "data", "compile", "train", "evaluate"]
-    assert list(shown["history"]) == ["loss", "accuracy", "val_loss", "val_accuracy"]
+    assert list(shown["history"]) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert [len(values) for values in shown["history"].values()] == [3, 3, 3, 3]
 
 

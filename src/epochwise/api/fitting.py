@@ -42,21 +42,26 @@ def fit(
     model: Any,
     x: Any,
     y: Any = None,
-    *,
     batch_size: int | None = 32,
     epochs: int | Fraction | Literal["auto"] = 1,
-    max_epochs: int | None = None,
-    iterations: int | None = None,
+    verbose: Literal["auto", 0, 1, 2] = "auto",
+    callbacks: Any = (),
     validation_split: float = 0.0,
     validation_data: Any = None,
-    sample_weight: Any = None,
-    class_weight: Mapping[int, float] | None = None,
     shuffle: bool = True,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: int = 1,
+    *,
+    max_epochs: int | None = None,
+    iterations: int | None = None,
     seed: int = 0,
     remainder: Remainder = "keep",
     microbatch_size: int | None = None,
-    callbacks: Any = (),
-    verbose: Literal["auto", 0, 1, 2] = "auto",
     segments: Literal["scan", "single"] | None = None,
     listeners: Iterable[Listener] = (),
     stop: Stop = None,
@@ -65,18 +70,14 @@ def fit(
     evaluate_every: Duration | str | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     checkpoint_every: Duration | str | None = None,
-    initial_epoch: int = 0,
-    steps_per_epoch: int | None = None,
-    validation_steps: int | None = None,
-    validation_batch_size: int | None = None,
-    validation_freq: int = 1,
 ) -> Run:
     """Train a compiled Keras model, as `model.fit` does, with exact counts.
 
     With `shuffle=False` the weights are bit for bit those of `model.fit` on the JAX
-    backend. With `shuffle=True` each epoch is a permutation that follows from the seed
-    and from the epochs that the model's optimizer has already counted, so that a second
-    call goes on where the first one ended.
+    backend. The arguments that Keras has too come first, in its order. With
+    `shuffle=True` each epoch is a permutation that follows from the seed and from the
+    epochs that the model's optimizer has already counted, so that a second call goes on
+    where the first one ended.
 
     Args:
         model: a compiled Keras model; holds the trained weights, optimizer and metrics
@@ -90,21 +91,27 @@ def fit(
             `"auto"` trains at a constant rate until the validation part no longer
             improves, then lets the rate go down, and keeps the best weights
             (`epochwise.pacing`).
-        max_epochs: the bound of `"auto"` [epochs]; `None` for 100, or for `iterations`
-            alone where they are given. A `TimeLimit` among `stop` is another bound.
-        iterations: weight updates in all [iterations].
+        verbose: 0 for silence, 1 for a live line, 2 for a line an epoch.
+        callbacks: Keras callbacks, several, one or `None`.
         validation_split: the share of the samples held out for validation, in [0, 1):
             stratified by class and seeded; with `shuffle=False` the last ones, as Keras.
         validation_data: `(x, y)` or `(x, y, sample_weight)`, or batches that somebody
             else forms; evaluated after each epoch.
-        sample_weight: a weight for each sample, shape `(N,)`.
-        class_weight: a weight for each class, by its number.
         shuffle: whether each epoch is a new permutation.
+        class_weight: a weight for each class, by its number.
+        sample_weight: a weight for each sample, shape `(N,)`.
+        initial_epoch: refused unless 0: a second call goes on by itself.
+        steps_per_epoch: iterations that make an epoch of somebody else's batches, cut
+            from pass after pass; with arrays an epoch is every sample once.
+        validation_steps: batches of the validation data to evaluate; `None` for all.
+        validation_batch_size: samples in each of them; `None` for `batch_size`.
+        validation_freq: epochs from one evaluation to the next [epochs].
+        max_epochs: the bound of `"auto"` [epochs]; `None` for 100, or for `iterations`
+            alone where they are given. A `TimeLimit` among `stop` is another bound.
+        iterations: weight updates in all [iterations].
         seed: of the order and the split, 0 to 2**64 - 1.
         remainder: whether the N mod B left-over samples are trained on.
         microbatch_size: samples that go through the network at once, `None` for all.
-        callbacks: Keras callbacks, several, one or `None`.
-        verbose: 0 for silence, 1 for a live line, 2 for a line an epoch.
         segments: how segments are executed; `None` follows from model and device.
         listeners: plug-ins with a method `on_event`.
         stop: rules that may end the run before its plan does, one or several
@@ -121,12 +128,6 @@ def fit(
             checkpoints, its weights; `epochwise.resume` goes on from there.
         checkpoint_every: how often it is saved, `"1ep"`, `"500it"` or `"30s"`, and at its
             end; `None` for every ten seconds.
-        initial_epoch: refused unless 0: a second call goes on by itself.
-        steps_per_epoch: iterations that make an epoch of somebody else's batches, cut
-            from pass after pass; with arrays an epoch is every sample once.
-        validation_steps: batches of the validation data to evaluate; `None` for all.
-        validation_batch_size: samples in each of them; `None` for `batch_size`.
-        validation_freq: epochs from one evaluation to the next [epochs].
 
     Returns:
         The run: `history` as Keras's, `plan`, `position`, and `losses`, the loss of each
@@ -203,7 +204,13 @@ def fit(
             kept = stack.enter_context(keeping(folder, header, job))
         shown = stack.enter_context(closing(progress(verbose)))
         run = trained(
-            job, start=start, shown=shown, callbacks=callbacks, listeners=listeners, kept=kept
+            job,
+            start=start,
+            shown=shown,
+            verbose=verbose,
+            callbacks=callbacks,
+            listeners=listeners,
+            kept=kept,
         )
     pass_on(run.stop)
     return run
@@ -222,6 +229,7 @@ def trained(
     *,
     start: float,
     shown: Progress,
+    verbose: object = "auto",
     callbacks: Sequence[Any] = (),
     listeners: Iterable[Listener] = (),
     kept: Kept | None = None,
@@ -234,6 +242,7 @@ def trained(
         job: what to train.
         start: when the caller began, by `time.perf_counter` [s].
         shown: shows what happens.
+        verbose: what the caller asked `shown` for, as callbacks are told it.
         callbacks: Keras callbacks.
         listeners: plug-ins with a method `on_event`.
         kept: where the run is kept; `None` for nowhere.
@@ -248,6 +257,7 @@ def trained(
         callbacks,
         epochs=None if job.settings.iterations is not None else job.course.epochs,
         iterations_per_epoch=job.course.feed.iterations_per_epoch,
+        verbose=verbose,
     )
     carry_out(
         job,
@@ -267,7 +277,12 @@ def trained(
         data=job.data_seconds,
     )
     run = tally.run(seconds=seconds) if kept is None else kept.close(job, tally, seconds)
-    run = replace(run, history=adapter.completed(run.history))
+    run = replace(
+        run,
+        history=adapter.completed(run.history),
+        params=adapter.params,
+        model=job.model,
+    )
     shown.finish(run)
     return run
 

@@ -40,6 +40,7 @@ class KerasCallbacks:
         callbacks: the user's, `listed`; a `History` is added, as `fit` does.
         epochs: the epochs planned, for `params`.
         iterations_per_epoch: the same, `None` if not known.
+        verbose: as `fit` was given it, for `params`; the callbacks show nothing of ours.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class KerasCallbacks:
         *,
         epochs: int | None,
         iterations_per_epoch: int | None,
+        verbose: object = "auto",
     ) -> None:
         """Hand the model and the plan to the callbacks."""
         self._model = model
@@ -59,10 +61,11 @@ class KerasCallbacks:
             add_history=True,
             add_progbar=False,
             model=model,
-            verbose=0,
+            verbose=verbose,
             epochs=epochs,
             steps=iterations_per_epoch,
         )
+        self.params: dict[str, Any] = dict(self._list.params)
         asked = self._list.callbacks
         self.looks_at_iterations = any(_looks_at_batches(one) for one in asked)
         self.looks_at_evaluation = any(_has_hook(one, TEST_BATCH_HOOKS) for one in asked)

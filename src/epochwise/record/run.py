@@ -93,8 +93,8 @@ class Run:
     Args:
         plan: what was to happen; `None` for data whose length was not known before.
         position: what is done.
-        history: for each metric one value an epoch, as Keras's `History.history`;
-            validation metrics begin with `val_`.
+        history: for each metric one value an epoch, as Keras's `History.history`, in its
+            order, by name; validation metrics begin with `val_`.
         losses: the loss of each iteration's own batch, in order, shape
             `(iterations,)`, float32.
         stop: why it ended; `None` for a run that never did (a process that was killed).
@@ -110,6 +110,9 @@ class Run:
         notes: what a stopping rule came upon and the user should know, in sentences.
         branched: where it went on from earlier values, at a falling learning rate.
         folder: where the record is; `None` if none was kept.
+        params: `verbose`, `epochs` and `steps`, as Keras's `History.params`; empty for a
+            run read back from its record.
+        model: the trained model, as Keras's `History.model`; `None` for a run read back.
     """
 
     plan: Plan | None
@@ -129,6 +132,17 @@ class Run:
     notes: tuple[str, ...] = ()
     branched: Sequence[Branched] = ()
     folder: Path | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    model: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Put the history in the order that Keras's has."""
+        object.__setattr__(self, "history", dict(sorted(self.history.items())))
+
+    @property
+    def epoch(self) -> list[int]:
+        """The zero-based epochs that `history` has values of, as Keras's `History.epoch`."""
+        return list(range(max(map(len, self.history.values()), default=0)))
 
     @property
     def skipped(self) -> dict[str, int]:
