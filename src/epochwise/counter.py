@@ -20,6 +20,7 @@ from epochwise import models
 from epochwise.engines.on_keras_fit import FitHooks, Forecast
 from epochwise.errors import PlanError, Problem
 from epochwise.events import EpochDone, Event, Stopped
+from epochwise.output import lasting
 from epochwise.plan import Caution
 from epochwise.position import START, Position
 from epochwise.progress import plan_line
@@ -225,10 +226,10 @@ class EpochCounter(FitHooks):
         return tell
 
     def _say(self, lines: Sequence[str]) -> None:
-        stream = sys.stdout
+        output = lasting(sys.stdout)
         if self._verbose:
             for line in lines:
-                print(f"epochwise: {line}", file=stream, flush=True)
+                print(f"epochwise: {line}", file=output, flush=True)
 
 
 class _Watch:

@@ -83,6 +83,8 @@ class RunBegun:
         position: where it starts; not `START` when a run goes on.
         engine: how the iterations are executed.
         compile_seconds: wall time spent compiling ahead of the first iteration [s].
+        iterations: asked for in all, beside or instead of epochs; `None` where the
+            epochs tell [iterations].
     """
 
     plan: Plan | None
@@ -90,6 +92,7 @@ class RunBegun:
     position: Position
     engine: EngineDescription
     compile_seconds: float = 0.0
+    iterations: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

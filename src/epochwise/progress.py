@@ -9,13 +9,14 @@ important parts are left out, whole, and numbers are never cut.
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import IO, TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
 
 from epochwise.events import (
     Branched,
@@ -29,6 +30,7 @@ from epochwise.events import (
     RunBegun,
     Stopped,
 )
+from epochwise.output import Output, lasting
 from epochwise.plan import Plan
 from epochwise.position import START, Position
 from epochwise.record import Run
@@ -42,11 +44,30 @@ Verbosity: TypeAlias = Literal["auto", 0, 1, 2]
 """As in Keras: 0 silent, 1 a live line, 2 plain lines; 1 and `"auto"` are plain lines
 where there is no terminal."""
 
+CUT_OFF = ("interrupt", "terminated")
+"""By the rule that ended them: runs that were planned to be longer."""
+
 REFRESH_SECONDS = 0.1
 """The line is redrawn no sooner [s]."""
 
 RATE_SECONDS = 5.0
 """The iterations a second shown are those of about this long [s]."""
+
+
+def resume_command(folder: Path) -> str:
+    """Return what to type in a shell to go on with a run."""
+    return f"epochwise resume {shlex.quote(str(_near(folder)))}"
+
+
+def resume_call(folder: Path) -> str:
+    """Return what to write in Python to go on with a run of `fit`, on the same data."""
+    return f"epochwise.resume({str(_near(folder))!r}, model, x, y)"
+
+
+def _near(folder: Path) -> Path:
+    """Return a path from the working folder on, where it lies in it."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 class Progress(Listener, Protocol):
@@ -55,8 +76,8 @@ class Progress(Listener, Protocol):
     def note(self, sentence: str) -> None:
         """Show a sentence of its own; before the run begins it waits for the first line."""
 
-    def finish(self, run: Run) -> None:
-        """Show the sum of a run that ended."""
+    def finish(self, run: Run, again: Callable[[Path], str] = resume_command) -> None:
+        """Show the sum of a run that ended; for `again` see `summary`."""
 
     def close(self) -> None:
         """Leave the terminal as it should be, whatever happened. May be called twice."""
@@ -77,14 +98,14 @@ def progress(
     """
     if verbose == 0:
         return SilentProgress()
-    stream = sys.stdout if stream is None else stream
-    if verbose == 2 or not stream.isatty():
-        return PlainProgress(stream)
+    output = lasting(sys.stdout if stream is None else stream)
+    if verbose == 2 or not output.isatty():
+        return PlainProgress(output)
     from rich.console import Console
 
-    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    console = Console(file=cast("IO[str]", output), highlight=False, markup=False, emoji=False)
     if not console.is_terminal or console.is_dumb_terminal:
-        return PlainProgress(stream)
+        return PlainProgress(output)
     return LiveProgress(console, clock=clock)
 
 
@@ -97,7 +118,7 @@ class SilentProgress:
     def note(self, sentence: str) -> None:
         """See `Progress.note`."""
 
-    def finish(self, run: Run) -> None:
+    def finish(self, run: Run, again: Callable[[Path], str] = resume_command) -> None:
         """See `Progress.finish`."""
 
     def close(self) -> None:
@@ -108,12 +129,12 @@ class PlainProgress:
     """One line an epoch, at full length: for files, pipes and notebooks.
 
     Args:
-        stream: where the lines go.
+        output: where the lines go.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, output: Output) -> None:
         """Write nothing yet."""
-        self._stream = stream
+        self._output = output
         self._course = _Course()
 
     def on_event(self, event: Event) -> None:
@@ -127,16 +148,16 @@ class PlainProgress:
         if self._course.accepts_note(sentence):
             self._print(sentence)
 
-    def finish(self, run: Run) -> None:
+    def finish(self, run: Run, again: Callable[[Path], str] = resume_command) -> None:
         """See `Progress.finish`."""
-        for line in summary(run):
+        for line in summary(run, again):
             self._print(line)
 
     def close(self) -> None:
         """See `Progress.close`."""
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        print(line, file=self._output, flush=True)
 
 
 class LiveProgress:
@@ -178,11 +199,11 @@ class LiveProgress:
         if self._course.accepts_note(sentence):
             self._console.print(sentence)
 
-    def finish(self, run: Run) -> None:
+    def finish(self, run: Run, again: Callable[[Path], str] = resume_command) -> None:
         """See `Progress.finish`."""
         self.close()
-        for line in summary(run):
-            self._console.print(line, soft_wrap=line.startswith("run "))
+        for line in summary(run, again):
+            self._console.print(line, soft_wrap=line.startswith(("run ", "go on with: ")))
 
     def close(self) -> None:
         """See `Progress.close`."""
@@ -320,11 +341,12 @@ def engine_line(event: RunBegun) -> str:
     return f"{engine.backend} on {engine.device}. {engine.reason}"
 
 
-def summary(run: Run) -> list[str]:
+def summary(run: Run, again: Callable[[Path], str] = resume_command) -> list[str]:
     """Return the sum of a run: what was done, how well, where the time went.
 
     Args:
         run: one that ended.
+        again: what to type, for the folder of a run that was cut off, to go on with it.
     """
     iterations, samples = run.position.iterations_done, run.position.samples_done
     lines = []
@@ -334,14 +356,14 @@ def summary(run: Run) -> list[str]:
     lines.append(f"{_updates_text(iterations, run.updates)}, {samples:,} samples seen")
     if run.test is not None:
         lines.append("  ".join(["test", *metric_texts(run.test)]))
-    spent = run.seconds.to_json()
-    total = spent.pop("total")
+    spent = run.seconds.in_hundredths()
+    total = spent.pop("total", 0.0)
     parts = ", ".join(f"{name} {part:.2f}" for name, part in spent.items())
-    lines.append(f"{total:.2f} seconds: {parts}")
+    lines.append(f"{total:.2f} seconds" + (f": {parts}" if parts else ""))
     if run.folder is not None:
-        here = Path.cwd()
-        near = run.folder.is_relative_to(here)
-        lines.append(f"run {run.folder.relative_to(here) if near else run.folder}")
+        lines.append(f"run {_near(run.folder)}")
+        if run.stop is not None and run.stop.rule in CUT_OFF:
+            lines.append(f"go on with: {again(run.folder)}")
     return lines
 
 
@@ -389,6 +411,7 @@ class _Course:
             case RunBegun():
                 self._begun = True
                 self._plan, self.epochs = event.plan, event.epochs
+                self.iterations = event.iterations
                 self._seen = event.position.iterations_done
                 if event.plan is not None:
                     self.iterations = event.plan.iterations
@@ -396,7 +419,7 @@ class _Course:
             case EpochBegun():
                 self.epoch_seconds = 0.0
                 self.iterations_per_epoch = event.iterations_per_epoch
-                if self._plan is None and event.iterations_per_epoch and self.epochs:
+                if self.iterations is None and event.iterations_per_epoch and self.epochs:
                     self.iterations = event.iterations_per_epoch * self.epochs
             case IterationsDone():
                 made = event.position.iterations_done - self._seen

@@ -33,7 +33,7 @@ from epochwise.durations import Duration
 from epochwise.engines.select import check_compiled, on_device, select_backend
 from epochwise.events import Listener
 from epochwise.loop.course import Keep
-from epochwise.progress import Progress, progress
+from epochwise.progress import Progress, progress, resume_call
 from epochwise.record import Header, Run, RunFolder, Tally, locked, require_free
 from epochwise.state import TrainingState
 
@@ -283,7 +283,7 @@ def trained(
         params=adapter.params,
         model=job.model,
     )
-    shown.finish(run)
+    shown.finish(run, resume_call)
     return run
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from epochwise.record import (
     Run,
     RunFolder,
     Tally,
+    beginning,
     json_text,
     locked,
     run_name,
@@ -102,7 +104,7 @@ class Clock:
     Args:
         age: of the process when the verb began [s].
         began: the verb's beginning, by `time.perf_counter` [s].
-        importing: importing the framework, beside reading the data [s].
+        importing: the framework, while the data was read [s].
     """
 
     age: float = field(default_factory=_process_age)
@@ -181,22 +183,26 @@ def train(
         EpochwiseError: anything that the user can repair.
     """
     clock = Clock()
-    prepared = prepare(source, settings, validation_split, progress, clock)
     advice = None
-    if question is not None:
-        from epochwise.api.advising import advise  # a tenth of a second that few need
+    with ExitStack() as stack:
+        with beginning(RUNS_FOLDER if run_dir is None else run_dir.parent):
+            prepared = prepare(source, settings, validation_split, progress, clock)
+            if question is not None:
+                from epochwise.api.advising import advise  # a tenth of a second that few need
 
-        with models.unchanged(prepared.job.model):
-            advice = advise(prepared.job, question)
-        progress.note(advice.reason)
-        prepared = adopted(prepared, advice)
-    header = prepared.header(arguments)
-    if run_dir is not None:
-        folder = RunFolder.create(run_dir)
-    else:
-        named = run_name(header.began, prepared.dataset.name, prepared.model_name)
-        folder = RunFolder.create_named(RUNS_FOLDER, named)
-    with locked(folder), keeping(folder, header, prepared.job, tensorboard=tensorboard) as kept:
+                with models.unchanged(prepared.job.model):
+                    advice = advise(prepared.job, question)
+                progress.note(advice.reason)
+                prepared = adopted(prepared, advice)
+            header = prepared.header(arguments)
+            if run_dir is not None:
+                folder = RunFolder.create(run_dir)
+            else:
+                named = run_name(header.began, prepared.dataset.name, prepared.model_name)
+                folder = RunFolder.create_named(RUNS_FOLDER, named)
+            stack.enter_context(locked(folder))
+            keeper = keeping(folder, header, prepared.job, tensorboard=tensorboard)
+            kept = stack.enter_context(keeper)
         if advice is not None:
             keep_advice(folder, advice)
         return trained(prepared, kept, Tally(), progress, clock)
@@ -256,11 +262,11 @@ def prepare(
 
     def bring() -> None:
         import_framework()
-        clock.importing = time.perf_counter() - clock.began
+        clock.importing = time.perf_counter() - began
 
     bringing = threading.Thread(target=bring, daemon=True)
-    bringing.start()
     began = time.perf_counter()
+    bringing.start()
     dataset = sources.load(source.data, label=source.label)
     if validation_split is None:
         without = SPLIT_FOR_RULES if settings.looks_at_validation else 0.0
@@ -272,7 +278,7 @@ def prepare(
     settings.plan(dataset.train.count if parted is None else parted.train.size)
     bringing.join()
 
-    data_seconds = time.perf_counter() - began
+    data_seconds = time.perf_counter() - began - clock.importing
     table = None
     if dataset.columns is not None:
         rows = dataset.train if parted is None else dataset.train.rows(parted.train)

@@ -11,6 +11,7 @@ verb that has verbs of its own. To add a verb, add a line to `VERBS`.
 from __future__ import annotations
 
 import gc
+import sys
 from importlib import import_module, metadata
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from typer.core import TyperGroup
 
 from epochwise.cli import console
 from epochwise.errors import EpochwiseError
+from epochwise.output import guard_standard_streams
 
 VERBS: dict[str, str] = {
     "plan": "epochwise.cli.plan",
@@ -32,6 +34,11 @@ VERBS: dict[str, str] = {
     "watch": "epochwise.cli.watch",
 }
 """The verbs in the order of the help, each with the module that holds its `app`."""
+
+TRAINING = {"train", "tune", "resume", "sweep", "--one-pass"}
+"""Words of commands whose work is more than what they show."""
+
+HELP_OPTIONS = ("-h", "--help")
 
 COLLECTED_AFTER = (100_000, 50, 100)
 """New objects before Python looks for garbage, and how often it looks at older ones. Importing
@@ -73,7 +80,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": list(HELP_OPTIONS)},
 )
 
 
@@ -106,11 +113,22 @@ def _epochwise(
 def main() -> None:
     """Run the command line; the entry point of `epochwise`.
 
+    A training outlives its output. A verb whose output is all that was asked for exits
+    with 2 where it could not be written, but not where a pipe's reader had seen enough.
+
     Python looks for garbage seldom meanwhile, and not once more at the end, where the
     process goes away with all that it holds.
     """
     gc.set_threshold(*COLLECTED_AFTER)
+    told = {*sys.argv[1:2], *(word for word in sys.argv[2:] if word.startswith("-"))}
+    trains = not told.isdisjoint(TRAINING) and told.isdisjoint(HELP_OPTIONS)
+    output = guard_standard_streams(work_goes_on=trains)
     try:
         app()
+    except SystemExit as end:
+        output.flush()
+        if output.failed and not trains and not end.code:
+            raise SystemExit(2) from end
+        raise
     finally:
         gc.freeze()

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from epochwise.cli.console import console, show_sentence
 from epochwise.errors import RunError
-from epochwise.progress import metric_texts, number_text, plan_line, summary
+from epochwise.progress import (
+    metric_texts,
+    number_text,
+    plan_line,
+    resume_call,
+    resume_command,
+    summary,
+)
 from epochwise.record import (
     RUNS_FOLDER,
     Run,
     StoredRun,
     find_run,
+    is_held,
     json_text,
     read_run,
     run_folders,
@@ -29,7 +39,7 @@ ParentFolder = Annotated[
     Path, typer.Option("--in", metavar="DIR", help="The folder that runs are kept in.")
 ]
 
-_SPARED = ("began", "data", "model", "test", "iterations")
+_SPARED = ("began", "data", "model", "iterations", "test loss", "test")
 """Columns left out where the terminal is narrow, first to last; names tell the first."""
 
 
@@ -93,13 +103,12 @@ def _row(path: Path) -> _Row:
             dict.fromkeys(_COLUMNS, "-") | {"run": path.name, "state": "unreadable"},
         )
     header, run = stored.header, stored.run
+    test = run.test or {}
     validation = {
         name.removeprefix("val_"): values[-1]
         for name, values in run.history.items()
         if name.startswith("val_") and values
     }
-    epochs = run.to_json()["done"]["epochs"]
-    planned = "" if run.plan is None else f"/{run.plan.to_json()['epochs']}"
     began = header.began if header.began.tzinfo else header.began.astimezone()
     return _Row(
         began,
@@ -108,10 +117,11 @@ def _row(path: Path) -> _Row:
             "began": f"{header.began:%Y-%m-%d %H:%M}",
             "data": header.data_name,
             "model": header.model_name,
-            "epochs": f"{'?' if epochs is None else epochs}{planned}",
+            "done": epochs_text(run, header.settings),
             "iterations": f"{run.position.iterations_done:,}",
             "validation": _telling(validation),
-            "test": _telling(run.test or {}),
+            "test loss": number_text(test["loss"]) if "loss" in test else "-",
+            "test": _telling(test),
             "state": state(run),
         },
     )
@@ -122,12 +132,37 @@ _COLUMNS = (
     "began",
     "data",
     "model",
-    "epochs",
+    "done",
     "iterations",
     "validation",
+    "test loss",
     "test",
     "state",
 )
+
+
+def epochs_text(run: Run, settings: Mapping[str, Any] | None) -> str:
+    """Return how much of a run is done, in words.
+
+    Args:
+        run: as read from its folder.
+        settings: of its header, which tell the epochs where no plan does.
+
+    Returns:
+        Such as `8 of 8 epochs`, or `651/938 of epoch 1 of 8` inside an epoch; the number
+        of epochs is left out where nobody knows it.
+    """
+    whole, inside = run.position.epochs_done, run.position.iterations_in_epoch_done
+    planned = (settings or {}).get("epochs") if run.plan is None else run.plan.epochs
+    try:
+        of = "" if planned is None else f" of {math.ceil(Fraction(planned)):,}"
+    except (TypeError, ValueError, ZeroDivisionError):
+        of = ""
+    if not inside:
+        return f"{whole:,}{of} epoch{'' if (of or f' {whole}').endswith(' 1') else 's'}"
+    length = "" if run.iterations_per_epoch is None else f"/{run.iterations_per_epoch:,}"
+    unit = "" if length else "iteration " if inside == 1 else "iterations "
+    return f"{inside:,}{length} {unit}of epoch {whole + 1:,}{of}"
 
 
 def state(run: Run) -> str:
@@ -137,11 +172,12 @@ def state(run: Run) -> str:
         run: as read from its folder.
 
     Returns:
-        `finished` as planned, `interrupted`, `stopped (RULE)`, or `unfinished` for a
-        process that was killed or is still at it.
+        `finished` as planned, `interrupted`, `stopped (RULE)`, `going on`, or
+        `unfinished` for a process that was killed.
     """
     if run.stop is None:
-        return "unfinished"
+        going = run.folder is not None and is_held(run.folder)
+        return "going on" if going else "unfinished"
     words = {"plan": "finished", "interrupt": "interrupted"}
     return words.get(run.stop.rule, f"stopped ({run.stop.rule})")
 
@@ -165,7 +201,7 @@ def _table(rows: Sequence[Mapping[str, str]], width: int | None) -> list[str]:
     return [
         "  ".join(
             row[name].rjust(widths[name])
-            if name in ("epochs", "iterations")
+            if name in ("iterations", "test loss")
             else row[name].ljust(widths[name])
             for name in columns
         ).rstrip()
@@ -198,5 +234,5 @@ def _description(stored: StoredRun) -> list[str]:
         }
         lines.append("  ".join([f"epoch {epoch_index + 1:,}", *metric_texts(metrics)]))
     if run.stop is None:
-        lines.append("unfinished: the record has no last line")
-    return lines + summary(run)
+        lines.append(f"{state(run)}: the record has no last line")
+    return lines + summary(run, resume_command if header.source is not None else resume_call)

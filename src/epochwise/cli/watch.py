@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +12,16 @@ import typer
 
 from epochwise.cli.console import console, show_sentence
 from epochwise.errors import RunError
-from epochwise.record import RUNS_FOLDER, find_run, run_folders
+from epochwise.record import RUNS_FOLDER, find_run, is_beginning, is_held, run_folders
 from epochwise.report import LivePage, LiveServer
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+_MOMENT_SECONDS = 2.0
+"""How long a run that was started together with this command may take to say so [s]."""
+
+_SECONDS_BETWEEN = 0.1
+"""From one look for it to the next [s]."""
 
 _YIELDING = 19
 """How much the server gives way to a training on the same machine."""
@@ -26,7 +33,7 @@ def watch(
         str | None,
         typer.Argument(
             help="Its path, its name, or the beginning of its name.",
-            show_default="the newest",
+            show_default="the newest that goes on",
         ),
     ] = None,
     port: Annotated[
@@ -37,7 +44,7 @@ def watch(
     ] = RUNS_FOLDER,
 ) -> None:
     """Show a run in the browser while it goes on; Ctrl-C ends the showing, not the run."""
-    folder = _newest(parent) if run is None else find_run(run, parent)
+    folder = _found(parent) if run is None else find_run(run, parent)
     live = LivePage(folder)
     live.page()
     with LiveServer(live, port) as server:
@@ -50,13 +57,29 @@ def watch(
             server.serve_forever()
 
 
-def _newest(parent: Path) -> Path:
-    """Return the folder of the run that was begun last.
+def _found(parent: Path) -> Path:
+    """Return the folder of the newest run that goes on, else of the newest.
+
+    One that began together with this command needs seconds until its folder is there:
+    as long as it says so, it is waited for.
 
     Raises:
         RunError: there is none.
     """
-    folders = run_folders(parent)
+    began = time.monotonic()
+    told = False
+    while True:
+        folders = run_folders(parent)
+        beginning = is_beginning(parent)
+        going = [folder for folder in folders if is_held(folder)]
+        if beginning and not told:
+            told = True
+            sentence = f"A run in {parent} is about to begin; waiting for it."
+            show_sentence(console(stderr=True), sentence)
+        if not beginning and (going or time.monotonic() > began + _MOMENT_SECONDS):
+            break
+        time.sleep(_SECONDS_BETWEEN)
+    folders = going or folders
     if not folders:
         raise RunError(
             f"There are no runs in {parent}.",

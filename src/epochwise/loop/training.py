@@ -96,6 +96,7 @@ def train(
         position=position,
         engine=engine.description,
         compile_seconds=engine.compile_seconds - compiled,
+        iterations=course.iterations,
     )
     if state is None:
         yield Boundary(

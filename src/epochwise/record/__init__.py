@@ -6,7 +6,7 @@ A record holds JSON and raw numbers, never a pickle, and reading one runs nothin
 from epochwise.record.arrays import data_sha256, read_weights, weights_sha256
 from epochwise.record.header import Header, machine, versions
 from epochwise.record.jsontext import json_text
-from epochwise.record.locking import locked
+from epochwise.record.locking import beginning, is_beginning, is_held, locked
 from epochwise.record.naming import RUNS_FOLDER, run_name
 from epochwise.record.reading import (
     StoredRun,
@@ -32,8 +32,11 @@ __all__ = [
     "Seconds",
     "StoredRun",
     "Tally",
+    "beginning",
     "data_sha256",
     "find_run",
+    "is_beginning",
+    "is_held",
     "json_text",
     "locked",
     "machine",

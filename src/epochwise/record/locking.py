@@ -13,15 +13,18 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from epochwise.errors import RunError
 from epochwise.record.storage import RunFolder
 
 LOCK_FILE: Final = "run.lock"
+
+_BEGINNING: Final = ".beginning-"
 
 _TRIES: Final = 25
 _SECONDS_BETWEEN: Final = 0.02
@@ -76,12 +79,7 @@ def locked(folder: RunFolder) -> Iterator[None]:
         ...     folder.names(".")
         ['run.lock']
     """
-    holder = Holder(
-        pid=os.getpid(),
-        host=socket.gethostname(),
-        since=datetime.now().astimezone().isoformat(timespec="seconds"),
-    )
-    file = _take(folder, json.dumps(asdict(holder)).encode() + b"\n")
+    file = _take(folder, json.dumps(asdict(_ourselves())).encode() + b"\n")
     if file is None:
         warnings.warn(
             f"The file system of {folder.path} has no locks: a second training in this "
@@ -94,6 +92,62 @@ def locked(folder: RunFolder) -> Iterator[None]:
         yield
     finally:
         folder.unlock(file)
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a training holds a run's lock now, by what its file says.
+
+    Args:
+        path: the run's folder.
+    """
+    return _goes_on(path / LOCK_FILE)
+
+
+@contextmanager
+def beginning(parent: Path) -> Iterator[None]:
+    """Let it be known that a run in a folder is about to begin; see `is_beginning`.
+
+    What is needed before its own folder is there (a framework, the data) takes seconds.
+    Where the note cannot be written, nobody learns of it, and that is all.
+
+    Args:
+        parent: the folder that the run will be kept in.
+    """
+    note = parent / f"{_BEGINNING}{os.getpid()}"
+    made = not parent.exists()
+    with suppress(OSError):
+        parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps(asdict(_ourselves())), encoding="utf-8")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            note.unlink()
+        if made:
+            with suppress(OSError):
+                parent.rmdir()  # nothing has come of it
+
+
+def is_beginning(parent: Path) -> bool:
+    """Tell whether a run in a folder is about to begin; see `beginning`."""
+    return any(_goes_on(note) for note in parent.glob(f"{_BEGINNING}*"))
+
+
+def _goes_on(file: Path) -> bool:
+    """Whether the process that a file names is there."""
+    try:
+        holder = _named_in(file.read_bytes())
+    except OSError:
+        return False
+    return holder is not None and not holder.is_gone
+
+
+def _ourselves() -> Holder:
+    return Holder(
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        since=datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
 
 
 def _take(folder: RunFolder, content: bytes) -> int | None:
@@ -122,8 +176,13 @@ def _take(folder: RunFolder, content: bytes) -> int | None:
 
 def _holder(folder: RunFolder) -> Holder | None:
     """Return who is said to hold the lock; `None` while that is not written."""
+    return _named_in(folder.read(LOCK_FILE) or b"")
+
+
+def _named_in(content: bytes) -> Holder | None:
+    """Return who wrote a file; `None` where it does not say."""
     try:
-        said = json.loads(folder.read(LOCK_FILE) or b"")
+        said = json.loads(content)
         return Holder(pid=int(said["pid"]), host=str(said["host"]), since=str(said["since"]))
     except (ValueError, KeyError, TypeError):
         return None

@@ -228,6 +228,7 @@ def _event(row: Row, plan: Plan | None) -> Event:
             position=position,
             engine=EngineDescription(**{key: str(row["engine"][key]) for key in _ENGINE_KEYS}),
             compile_seconds=number(row["compile_seconds"]),
+            iterations=None if row.get("iterations") is None else _count(row["iterations"]),
         )
     if kind == "stopped":
         return Stopped(

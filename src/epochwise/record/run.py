@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,22 +19,23 @@ from epochwise.record.jsontext import jsonable, number
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seconds:
-    """Where the wall time of a run went [s].
+    """Where the wall time of a run went [s]: parts of a total, and what is left of it.
 
-    The parts need not add up to `total`: some overlap (data is read while the
-    framework is imported), and what belongs to none is in `total` alone.
+    What runs beside something else is counted once: reading the data while the framework
+    is imported belongs to the import.
 
     Args:
-        total: from the start of the process, or of `fit`, to the end.
-        importing: importing the framework.
-        data: reading, checking and splitting the data.
+        total: from the start of the process, or of `fit`, to the end; of a run that went
+            on, over all processes.
+        importing: until the framework was imported.
+        data: reading, checking and splitting the data, from then on.
         compiling: tracing and compiling programs.
         training: iterations.
         evaluating: validation and test parts.
 
     Example:
-        >>> Seconds(total=2.0, importing=1.0).to_json()["import"]
-        1.0
+        >>> Seconds(total=2.0, importing=0.5, training=1.0).other
+        0.5
     """
 
     total: float = 0.0
@@ -43,9 +45,41 @@ class Seconds:
     training: float = 0.0
     evaluating: float = 0.0
 
+    @property
+    def other(self) -> float:
+        """What belongs to no part: building the model, choosing, saving, starting [s]."""
+        parts = math.fsum(asdict(self).values()) - self.total
+        return max(0.0, self.total - parts)
+
     def to_json(self) -> dict[str, float]:
-        """Return `total`, `import`, `data`, `compile`, `train` and `evaluate` [s]."""
-        return {_SECONDS_KEYS[name]: seconds for name, seconds in asdict(self).items()}
+        """Return `total`, and `import`, `data`, `compile`, `train`, `evaluate`, `other` [s]."""
+        named = {_SECONDS_KEYS[name]: seconds for name, seconds in asdict(self).items()}
+        return named | {"other": self.other}
+
+    def in_hundredths(self) -> dict[str, float]:
+        """Return `to_json` for people: two decimals, and parts that still add up to the total.
+
+        The remainder of the rounding goes to `other`, or where there is none to the
+        longest part.
+
+        Example:
+            >>> Seconds(total=1.0, importing=0.333, data=0.333, training=0.334).in_hundredths()
+            {'total': 1.0, 'import': 0.33, 'data': 0.33, 'train': 0.34}
+        """
+        exact = {name: seconds for name, seconds in self.to_json().items() if seconds > 0}
+        if not all(map(math.isfinite, exact.values())):
+            return exact
+        whole = round(100 * exact.pop("total", 0.0))
+        parts = {name: round(100 * seconds) for name, seconds in exact.items()}
+        left = whole - sum(parts.values())
+        if left and parts:
+            takes = (
+                "other"
+                if parts.get("other", 0) + left > 0
+                else max(parts, key=parts.__getitem__)
+            )
+            parts[takes] = parts.get(takes, 0) + left
+        return {"total": whole / 100} | {k: part / 100 for k, part in parts.items() if part}
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> Seconds:

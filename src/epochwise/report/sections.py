@@ -155,16 +155,13 @@ def _rate(story: Story, facts: Facts) -> Html:
 
 
 def _time(story: Story, facts: Facts) -> Html:
-    spent = story.run.seconds.to_json()
-    total = spent.pop("total")
-    told = sum(spent.values())
-    if total > told:
-        spent["other"] = total - told
-    whole = max(total, told)
+    spent = story.run.seconds.in_hundredths()
+    total = spent.pop("total", 0.0)
+    whole = max(total, sum(spent.values()))
     rows = [
         row(
             phrase(f"seconds.{name}"),
-            number(f"seconds.{name}", seconds, "seconds"),
+            number(f"seconds.{name}", seconds, "hundredths"),
             number(f"seconds.{name}.share", seconds / whole, "percent"),
             _bar(seconds / whole),
         )
@@ -172,7 +169,7 @@ def _time(story: Story, facts: Facts) -> Html:
         if seconds > 0
     ]
     if total > 0:
-        whole_cell = number("seconds.total", total, "seconds")
+        whole_cell = number("seconds.total", total, "hundredths")
         rows.append(row(phrase("seconds.total"), whole_cell, "", "", class_="sum"))
     lead = paragraph("speed.lead", facts) if "speed.samples_per_second" in facts else ""
     return section("speed", phrase("speed.title"), lead, figure("speed"), table(None, rows))
