@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from epochwise.events import EpochDone, IterationsDone, RunBegun, StopReason
+from epochwise.events import EpochBegun, EpochDone, IterationsDone, RunBegun, StopReason
 from epochwise.plan import Plan
+from epochwise.position import START
 from epochwise.progress import (
     REFRESH_SECONDS,
     LiveProgress,
@@ -305,7 +306,10 @@ def test_the_sum_tells_updates_samples_seconds_and_the_folder() -> None:
     assert sum_of({"adam": 9}) == [
         "9 iterations = 9 weight updates, 30 samples seen",
         "test  loss 0.2500  accuracy 0.9000",
-        "3.50 seconds: import 1.25, data 0.10, compile 0.50, train 1.50, evaluate 0.02",
+        (
+            "3.50 seconds: import 1.25, data 0.10, compile 0.50, train 1.50, evaluate 0.02, "
+            "other 0.13"
+        ),
         "run runs/name",
     ]
 
@@ -327,7 +331,50 @@ def test_a_run_that_did_not_end_as_planned_says_why() -> None:
     """The reason comes first."""
     reason = StopReason(rule="interrupt", sentence="Ctrl-C after iteration 9.")
 
-    assert sum_of({}, reason)[0] == "stopped (interrupt): Ctrl-C after iteration 9."
+    lines = sum_of({}, reason)
+    assert lines[0] == "stopped (interrupt): Ctrl-C after iteration 9."
+    assert lines[-1] == "go on with: epochwise resume runs/name"
+
+
+@given(
+    st.lists(st.floats(0, 1e6), min_size=6, max_size=6),
+    st.floats(0, 1e3),
+)
+def test_the_parts_of_the_time_add_up(parts: list[float], rest: float) -> None:
+    """L36: as shown, with two decimals, and exactly, whatever is rounded."""
+    names = ("importing", "data", "compiling", "training", "evaluating")
+    seconds = Seconds(total=sum(parts[1:]) + rest, **dict(zip(names, parts[1:], strict=True)))
+    exact = seconds.to_json()
+    total = exact.pop("total")
+    assert sum(exact.values()) == pytest.approx(total, rel=1e-12)
+    shown = {name: round(100 * part) for name, part in seconds.in_hundredths().items()}
+    assert shown.pop("total", 0) == sum(shown.values())
+    assert all(part > 0 for part in shown.values())
+
+
+@pytest.mark.parametrize(("asked", "shown"), [({"iterations": 7}, "5/7"), ({"epochs": 2}, "5")])
+def test_a_length_that_was_asked_for_is_shown_from_the_first_iteration(
+    asked: dict[str, int], shown: str
+) -> None:
+    """L36: also where nobody knows how long an epoch is."""
+    stream = io.StringIO()
+    printed = progress("auto", stream=stream)
+    begun = RunBegun(
+        plan=None,
+        epochs=asked.get("epochs"),
+        iterations=asked.get("iterations"),
+        position=START,
+        engine=ENGINE,
+    )
+    printed.on_event(begun)
+    printed.on_event(EpochBegun(epoch_index=0, position=START, iterations_per_epoch=None))
+    place = START.after_iterations(iterations=5, samples=20)
+    printed.on_event(
+        EpochDone(
+            epoch_index=0, position=place.after_epoch(), metrics={"loss": 0.5}, whole=True
+        )
+    )
+    assert f"iteration {shown}  " in stream.getvalue()
 
 
 @pytest.mark.parametrize(

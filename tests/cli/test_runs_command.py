@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from epochwise import cli
-from epochwise.cli.runs import state
+from epochwise.cli.runs import epochs_text, state
 from epochwise.events import StopReason
 from epochwise.plan import Plan
+from epochwise.position import START
 from epochwise.record import Recorder, Run, RunFolder, Seconds, Tally, json_text
 from staged import FakeClock, events_of, header_of, weights
 
@@ -68,15 +69,44 @@ def test_the_newest_run_comes_first() -> None:
 
     assert code == 0
     assert [cell.strip() for cell in head if cell.strip()] == [
-        "run", "began", "data", "model", "epochs", "iterations", "validation", "test", "state",
+        "run", "began", "data", "model", "done", "iterations", "validation", "test loss",
+        "test", "state",
     ]  # fmt: skip
     assert [row[0] for row in rows] == ["a-late", "c-crashed", "b-early", "d-interrupted"]
     assert rows[0][1:] == [
-        "2026-11-23 16:25", "digits", "mlp", "3/3", "9", "accuracy 0.7500", "accuracy 0.9000",
-        "finished",
+        "2026-11-23 16:25", "digits", "mlp", "3 of 3 epochs", "9", "accuracy 0.7500", "0.5000",
+        "accuracy 0.9000", "finished",
     ]  # fmt: skip
     assert [row[-1] for row in rows] == ["finished", "unfinished", "finished", "interrupted"]
     assert rows[1][-2] == "-"
+
+
+@pytest.mark.parametrize(
+    ("iterations_done", "words"),
+    [
+        (0, "0 of 3 epochs"),
+        (2, "2/3 of epoch 1 of 3"),
+        (3, "1 of 3 epochs"),
+        (9, "3 of 3 epochs"),
+    ],
+)
+def test_what_is_done_is_said_in_words(iterations_done: int, words: str) -> None:
+    """L36: "651/938 of epoch 1 of 8", not a fraction of a fraction."""
+    tally = Tally()
+    stop = StopReason(rule="interrupt", sentence="Ctrl-C was pressed.")
+    for event in events_of(PLAN, segment=1, at_iteration=iterations_done, stop=stop):
+        tally.on_event(event)
+    assert epochs_text(tally.run(), None) == words
+
+
+def test_what_is_done_of_an_unknown_length_is_said_in_words() -> None:
+    """L36: of what is known as much as there is, also of fractions of epochs."""
+    run = Tally().run()
+    inside = replace(run, position=START.after_iterations(iterations=1, samples=4))
+    assert epochs_text(inside, {"epochs": "5/2"}) == "1 iteration of epoch 1 of 3"
+    assert epochs_text(inside, {"epochs": None}) == "1 iteration of epoch 1"
+    assert epochs_text(replace(run, position=inside.position.after_epoch()), None) == "1 epoch"
+    assert epochs_text(run, {"epochs": "nonsense"}) == "0 epochs"
 
 
 def test_another_folder_can_be_listed() -> None:
@@ -138,7 +168,7 @@ def test_a_run_is_shown_for_people() -> None:
         "epoch 3  loss 0.1294  accuracy 0.9353  val_loss 0.1667  val_accuracy 0.7500",
         "9 iterations = 9 weight updates, 30 samples seen",
         "test  loss 0.5000  accuracy 0.9000",
-        "2.50 seconds: import 0.00, data 0.00, compile 0.00, train 0.00, evaluate 0.00",
+        "2.50 seconds: other 2.50",
         "run runs/name",
     ]
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from epochwise import cli
 from epochwise.plan import Plan
 from epochwise.record import Recorder, RunFolder
+from newcomer import newcomer_environment, run_as_newcomer
 from staged import FakeClock, events_of, header_of
 
 PLAN = Plan(samples=10, batch_size=4, epochs=3)
@@ -73,3 +74,46 @@ def test_without_runs_there_is_a_remedy(
 
     assert result.exit_code == 2
     assert "epochwise train" in result.stderr
+
+
+def test_watch_waits_for_the_run_that_was_started_with_it(tmp_path: Path) -> None:
+    """L36: not the older one, which is finished; and Ctrl-C names the next command."""
+    begin(tmp_path / "runs" / "9999-older")
+    environment = newcomer_environment(tmp_path)
+    epochwise = [sys.executable, "-m", "epochwise"]
+    before_tests = signal.signal(signal.SIGINT, signal.default_int_handler)
+    shared = {"cwd": tmp_path, "env": environment, "stdout": subprocess.PIPE, "text": True}
+    training = subprocess.Popen([*epochwise, "train", "digits", "--epochs", "100000"], **shared)
+    watching = subprocess.Popen([*epochwise, "watch"], **shared)
+    signal.signal(signal.SIGINT, before_tests)
+    try:
+        assert watching.stdout is not None
+        assert training.stdout is not None
+        assert watching.stdout.readline().startswith("http://127.0.0.1:")
+        shown = watching.stdout.readline().partition(",")[0]
+        assert shown.endswith("-digits-mlp")
+        while not training.stdout.readline().startswith("epoch 2/100,000"):
+            pass
+        listed = run_as_newcomer(["runs"], folder=tmp_path).stdout.splitlines()
+        assert listed[1].startswith(shown)
+        assert re.search(r"  \d[\d,]*(/23)? of (epoch \d[\d,]* of )?100,000", listed[1])
+        assert listed[1].endswith("going on")
+        training.send_signal(signal.SIGINT)
+        last = training.communicate(timeout=60)[0].splitlines()
+        watching.send_signal(signal.SIGINT)
+        watching.communicate(timeout=60)
+    finally:
+        for process in (training, watching):
+            process.kill()
+            process.wait()
+    assert (training.returncode, watching.returncode) == (130, 0)
+    assert last[-1] == f"go on with: epochwise resume runs/{shown}"
+    assert (
+        run_as_newcomer(["runs"], folder=tmp_path)
+        .stdout.splitlines()[1]
+        .endswith("interrupted")
+    )
+    times = re.fullmatch(r"([\d.]+) seconds: (.*)", last[-3])
+    assert times is not None
+    hundredths = [round(100 * float(part.split()[1])) for part in times[2].split(", ")]
+    assert sum(hundredths) == round(100 * float(times[1]))

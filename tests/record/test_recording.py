@@ -66,7 +66,15 @@ def test_the_json_object_has_the_promised_keys(tmp_path: Path) -> None:
         "backend", "device", "best", "restored", "notes",
     ]  # fmt: skip
     assert shown["done"] == {"epochs": 3, "iterations": 9, "samples": 30}
-    assert list(shown["seconds"]) == ["total", "import", "data", "compile", "train", "evaluate"]
+    assert list(shown["seconds"]) == [
+        "total",
+        "import",
+        "data",
+        "compile",
+        "train",
+        "evaluate",
+        "other",
+    ]
     assert list(shown["history"]) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert [len(values) for values in shown["history"].values()] == [3, 3, 3, 3]
 

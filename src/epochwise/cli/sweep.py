@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -15,6 +16,7 @@ from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source
 from epochwise.choosing.sweep import Row, Sweep
 from epochwise.cli.checks import check_counts, check_data, check_split, together
 from epochwise.cli.console import console, show_sentence
+from epochwise.cli.train import EXIT_CODES
 from epochwise.data import sources
 from epochwise.errors import PlanError
 from epochwise.models import check_optimizer, parse_model
@@ -97,13 +99,20 @@ def sweep(
     if sweep_dir is None:
         sweep_dir = SWEEPS_FOLDER / run_name(began, data, model)
     printer = console(stderr=json)
-    found = sweep_source(
-        Source(data=data, label=label, model=model, optimizer=optimizer),
-        asked,
-        folder=sweep_dir,
-        tell=(lambda _: None) if quiet else (lambda line: show_sentence(printer, line)),
-        arguments=sys.argv[1:],
-    )
+    try:
+        found = sweep_source(
+            Source(data=data, label=label, model=model, optimizer=optimizer),
+            asked,
+            folder=sweep_dir,
+            tell=(lambda _: None) if quiet else (lambda line: show_sentence(printer, line)),
+            arguments=sys.argv[1:],
+        )
+    except KeyboardInterrupt:
+        told = sys.argv[1:]
+        if not any(word.startswith("--sweep-dir") for word in told):
+            told = [*told, "--sweep-dir", str(sweep_dir)]
+        show_sentence(printer, f"go on with: {shlex.join(['epochwise', *told])}")
+        raise typer.Exit(EXIT_CODES["interrupt"]) from None
     for line in lines(found):
         printer.print(line, soft_wrap=True)
     if json:

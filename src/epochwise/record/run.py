@@ -59,27 +59,23 @@ class Seconds:
     def in_hundredths(self) -> dict[str, float]:
         """Return `to_json` for people: two decimals, and parts that still add up to the total.
 
-        The remainder of the rounding goes to `other`, or where there is none to the
-        longest part.
+        The remainder of the rounding goes to `other`, or where that is nothing to the
+        longest part. What is nothing is left out.
 
         Example:
             >>> Seconds(total=1.0, importing=0.333, data=0.333, training=0.334).in_hundredths()
-            {'total': 1.0, 'import': 0.33, 'data': 0.33, 'train': 0.34}
+            {'total': 1.0, 'import': 0.33, 'data': 0.33, 'train': 0.33, 'other': 0.01}
         """
-        exact = {name: seconds for name, seconds in self.to_json().items() if seconds > 0}
-        if not all(map(math.isfinite, exact.values())):
-            return exact
-        whole = round(100 * exact.pop("total", 0.0))
-        parts = {name: round(100 * seconds) for name, seconds in exact.items()}
-        left = whole - sum(parts.values())
-        if left and parts:
-            takes = (
-                "other"
-                if parts.get("other", 0) + left > 0
-                else max(parts, key=parts.__getitem__)
-            )
-            parts[takes] = parts.get(takes, 0) + left
-        return {"total": whole / 100} | {k: part / 100 for k, part in parts.items() if part}
+        spent = self.to_json()
+        if not all(map(math.isfinite, spent.values())):
+            return {name: seconds for name, seconds in spent.items() if seconds > 0}
+        shown = {name: round(100 * seconds) for name, seconds in spent.items()}
+        left = 2 * shown["total"] - sum(shown.values())
+        if self.total and abs(left) <= len(shown):  # of rounding; nothing else is put right
+            parts = [name for name in shown if name != "total"]
+            longest = max(parts, key=shown.__getitem__)
+            shown["other" if shown["other"] + left >= 0 else longest] += left
+        return {name: hundredths / 100 for name, hundredths in shown.items() if hundredths > 0}
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> Seconds:

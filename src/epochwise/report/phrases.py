@@ -106,7 +106,7 @@ def fact_text(value: Fact, style: str | None = None) -> str:
 
     Args:
         value: the fact.
-        style: `percent`, `seconds`, `hundredths` (of seconds), `signed`, `times` (one decimal), `bytes`, or `None` for
+        style: `percent`, `seconds`, `signed`, `times` (one decimal), `bytes`, or `None` for
             what its type suggests.
 
     Example:
@@ -119,8 +119,6 @@ def fact_text(value: Fact, style: str | None = None) -> str:
         return _percent(float(value))
     if style == "times":
         return f"{float(value):.1f}"
-    if style == "hundredths":
-        return f"{value:,.2f} s"
     if style == "seconds":
         return _seconds_text(float(value))
     if style == "bytes":

@@ -155,24 +155,27 @@ def _rate(story: Story, facts: Facts) -> Html:
 
 
 def _time(story: Story, facts: Facts) -> Html:
-    spent = story.run.seconds.in_hundredths()
-    total = spent.pop("total", 0.0)
-    whole = max(total, sum(spent.values()))
+    spent, told = story.run.seconds.to_json(), story.run.seconds.in_hundredths()
+    whole = told.get("total") or sum(told.values())
     rows = [
         row(
             phrase(f"seconds.{name}"),
-            number(f"seconds.{name}", seconds, "hundredths"),
-            number(f"seconds.{name}.share", seconds / whole, "percent"),
-            _bar(seconds / whole),
+            _seconds(name, spent[name], shown),
+            ""
+            if name == "total"
+            else number(f"seconds.{name}.share", shown / whole, "percent"),
+            "" if name == "total" else _bar(shown / whole),
+            class_="sum" if name == "total" else None,
         )
-        for name, seconds in spent.items()
-        if seconds > 0
+        for name, shown in sorted(told.items(), key=lambda one: one[0] == "total")
     ]
-    if total > 0:
-        whole_cell = number("seconds.total", total, "hundredths")
-        rows.append(row(phrase("seconds.total"), whole_cell, "", "", class_="sum"))
     lead = paragraph("speed.lead", facts) if "speed.samples_per_second" in facts else ""
     return section("speed", phrase("speed.title"), lead, figure("speed"), table(None, rows))
+
+
+def _seconds(name: str, exact: float, shown: float) -> Html:
+    """A time as it was measured, shown so that the parts add up to the whole."""
+    return element("data", f"{shown:,.2f} s", value=repr(exact), data_fact=f"seconds.{name}")
 
 
 def _bar(share: float) -> Html:

@@ -20,6 +20,34 @@ globalThis.epochwise = (() => {
     return size >= 1e-3 ? String(Number(value.toPrecision(4))) : value.toExponential(2);
   }
 
+  // The labels of an axis: as short as tells them apart, all written in one way.
+  function axisTexts(splits) {
+    const values = splits.filter((value) => value !== null);
+    const sizes = values.map(Math.abs).filter((size) => size > 0);
+    const largest = Math.max(0, ...sizes);
+    const plain = values.every(Number.isInteger) ? largest < 1e7 : largest < 1e5 && Math.min(...sizes) >= 1e-4;
+    const write = (digits) => (value) => {
+      if (value === null) return "";
+      if (value === 0) return "0";
+      if (!plain) return value.toExponential(digits).replace(/(\.\d*?)0+e/, "$1e").replace(/\.?e\+?/, "e");
+      return value.toLocaleString("en", { maximumFractionDigits: digits });
+    };
+    for (let digits = 0; digits < 15; digits++) {
+      const texts = splits.map(write(digits));
+      const exact = values.every((value, i) => Math.abs(Number(write(digits)(value).replaceAll(",", "")) - value) <= 1e-9 * largest);
+      if (exact) return texts;
+    }
+    return splits.map(write(15));
+  }
+
+  // As much room as the widest label of an axis takes.
+  function axisSize(u, texts, place) {
+    const axis = u.axes[place];
+    u.ctx.font = axis.font[0];
+    const widest = Math.max(0, ...(texts ?? []).map((text) => u.ctx.measureText(text).width));
+    return Math.max(50, Math.ceil(widest / devicePixelRatio) + axis.gap + 12);
+  }
+
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -225,8 +253,8 @@ globalThis.epochwise = (() => {
       const log = this.log;
       const axis = { stroke: () => colour("soft"), grid: { stroke: () => colour("line"), width: 1 }, ticks: { show: false } };
       const axes = [
-        { ...axis, grid: { show: false }, values: (u, splits) => splits.map(numberText), space: 80, size: 30, ...this.ticks() },
-        { ...axis, values: (u, splits) => splits.map((v) => (v === null ? "" : numberText(v))), size: 62 },
+        { ...axis, grid: { show: false }, values: (u, splits) => axisTexts(splits), space: 80, size: 30, ...this.ticks() },
+        { ...axis, values: (u, splits) => axisTexts(splits), size: axisSize },
       ];
       if (perEpoch) {
         axes.push({
@@ -238,7 +266,7 @@ globalThis.epochwise = (() => {
       this.u = new uPlot(
         {
           ...this.size(),
-          padding: [perEpoch ? 0 : 8, 14, 0, 0],
+          padding: [perEpoch ? 0 : 8, 30, 0, 0],
           legend: { show: false },
           cursor: { y: false, points: { size: 8 }, dataIdx: nearest, drag: { x: true, y: false } },
           scales: {
