@@ -35,6 +35,6 @@ model.fit(
     y_train,
     batch_size=64,
     epochs=5,
-    callbacks=[epochwise.EpochCounter()],
+    callbacks=[epochwise.EpochCounter(samples=len(x_train), batch_size=64)],
 )
 model.evaluate(x_test, y_test)

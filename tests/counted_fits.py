@@ -162,7 +162,15 @@ def _steps(asked: int, *, epochs: int, strict: bool = False) -> dict[str, Any]:
         epochs=epochs,
         steps_per_epoch=asked,
         strict=strict,
+        told={"samples": 2010, "batch_size": 32},
     )
+
+
+def _mnist() -> dict[str, Any]:
+    """60,000 samples at 64, 5 epochs, the size of MNIST."""
+    x, y = np.zeros((60_000, 3), "float32"), np.zeros((60_000, 1), "float32")
+    told = {"samples": 60_000, "batch_size": 64}
+    return fit(model_of(), x, y, batch_size=64, epochs=5, told=told)
 
 
 def _epochs_of_twelve(**options: Any) -> dict[str, Any]:
@@ -175,13 +183,23 @@ def _together(**options: Any) -> dict[str, Any]:
 
 
 FITS: dict[str, Callable[[], dict[str, Any]]] = {
-    "plain": lambda: fit(model_of(), *data(1000), batch_size=300, epochs=3),
+    "plain": lambda: fit(
+        model_of(),
+        *data(1000),
+        batch_size=300,
+        epochs=3,
+        told={"samples": 1000, "batch_size": 300},
+    ),
+    "nothing told": lambda: fit(model_of(), *data(1000), batch_size=300, epochs=3),
+    "mnist": _mnist,
     "62 steps": lambda: _steps(62, epochs=6),
     "62 steps, strict": lambda: _steps(62, epochs=6, strict=True),
     "100 steps": lambda: _steps(100, epochs=2),
     "100 steps, strict": lambda: _steps(100, epochs=2, strict=True),
     "generator": lambda: fit(model_of(), generator(3), epochs=2),
-    "last of one": lambda: fit(model_of(), *data(1001), batch_size=4),
+    "last of one": lambda: fit(
+        model_of(), *data(1001), batch_size=4, told={"samples": 1001, "batch_size": 4}
+    ),
     "never fires": lambda: fit(model_of(sgd(4)), *data(6), batch_size=2),
     "gathers": lambda: fit(model_of(sgd(4)), *data(20), batch_size=2, epochs=3),
     "gathers evenly": lambda: fit(model_of(sgd(4)), *data(16), batch_size=2, epochs=3),

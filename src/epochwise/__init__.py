@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from epochwise.api import resume as resume
     from epochwise.api import sweep as sweep
     from epochwise.api import tune as tune
+    from epochwise.callbacks import EpochCounter as EpochCounter
     from epochwise.choosing.batch_size.watching import NoiseWatch as NoiseWatch
     from epochwise.choosing.worth import worth as worth
-    from epochwise.counter import EpochCounter as EpochCounter
     from epochwise.data.iterations import Iteration as Iteration
     from epochwise.data.iterations import iterate as iterate
     from epochwise.data.sampler import EpochSampler as EpochSampler
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from epochwise.stopping import TimeLimit as TimeLimit
 
 _HOMES = {
-    "EpochCounter": "epochwise.counter",
+    "EpochCounter": "epochwise.callbacks",
     "EpochSampler": "epochwise.data.sampler",
     "EpochwiseError": "epochwise.errors",
     "GeneralizationLoss": "epochwise.stopping",

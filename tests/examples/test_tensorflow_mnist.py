@@ -57,4 +57,7 @@ def test_it_is_the_usual_script_with_one_callback() -> None:
     lines = SCRIPT.read_text(encoding="utf-8").splitlines()
     ours = [line.strip() for line in lines if "epochwise" in line]
 
-    assert ours == ["import epochwise", "callbacks=[epochwise.EpochCounter()],"]
+    assert ours == [
+        "import epochwise",
+        "callbacks=[epochwise.EpochCounter(samples=len(x_train), batch_size=64)],",
+    ]
