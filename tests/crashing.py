@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from epochwise.record.disk import Chunk, Disk
+from epochwise.storage.disk import Chunk, Disk
 
 SECTOR_BYTES = 512
 """What a disk writes at once [bytes]."""

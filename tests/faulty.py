@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from epochwise.record.disk import Chunk, Disk
+from epochwise.storage.disk import Chunk, Disk
 
 Do = Callable[..., Any]
 

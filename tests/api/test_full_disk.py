@@ -21,7 +21,7 @@ from epochwise.events import (
     IterationsDone,
 )
 from epochwise.record import RunFolder, read_run
-from epochwise.record.disk import Chunk, Disk
+from epochwise.storage.disk import Chunk, Disk
 
 FULL = range(30, 60)
 """After these iterations the disk is full [iterations]."""

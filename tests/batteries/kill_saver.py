@@ -33,8 +33,8 @@ from batteries.power_loss import BEGUN, EVENTS, HEADER, KEEP_LAST, LOSSES
 from epochwise.checkpoint import Checkpoint, Checkpoints, Saver
 from epochwise.errors import EpochwiseError
 from epochwise.record import RunFolder, locked
-from epochwise.record.disk import Disk, telling
-from epochwise.record.storage import NewFolder
+from epochwise.storage.disk import Disk, telling
+from epochwise.storage.folder import NewFolder
 from faulty import FaultyDisk, kills
 from saved import assert_same, state_at
 

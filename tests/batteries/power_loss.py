@@ -28,7 +28,7 @@ from crashing import Entry, ImageDisk, LoggingDisk, Replay
 from epochwise.checkpoint import Checkpoint, Checkpoints
 from epochwise.errors import RunError
 from epochwise.record import RunFolder
-from epochwise.record.disk import Disk
+from epochwise.storage.disk import Disk
 from saved import assert_same, state_at
 
 EVENTS, LOSSES = "events.jsonl", "series/loss.f32"

@@ -9,7 +9,7 @@ import pytest
 
 from batteries import power_loss
 from crashing import LoggingDisk
-from epochwise.record.appending import AppendedFile
+from epochwise.storage.appending import AppendedFile
 
 
 def test_every_image_of_a_crash_is_recovered(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from epochwise.checkpoint import Checkpoint, Checkpoints, Saver
 from epochwise.errors import EpochwiseError
 from epochwise.record import RunFolder
-from epochwise.record.disk import Chunk, Disk
+from epochwise.storage.disk import Chunk, Disk
 from saved import state_at
 
 

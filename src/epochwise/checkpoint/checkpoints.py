@@ -23,10 +23,10 @@ from epochwise.checkpoint.manifest import FileDigest, Manifest
 from epochwise.errors import RunError
 from epochwise.position import Position
 from epochwise.record import RunFolder
-from epochwise.record.disk import Chunk
-from epochwise.record.storage import TEMPORARY
 from epochwise.record.tensors import decoded, encoded
 from epochwise.state import TrainingState
+from epochwise.storage.disk import Chunk
+from epochwise.storage.folder import TEMPORARY
 
 FOLDER: Final = "checkpoints"
 STATE_FILE: Final = "state.safetensors"

@@ -6,7 +6,6 @@ A record holds JSON and raw numbers, never a pickle, and reading one runs nothin
 from epochwise.record.arrays import data_sha256, read_weights, weights_sha256
 from epochwise.record.header import Header, machine, versions
 from epochwise.record.jsontext import json_text
-from epochwise.record.locking import beginning, is_beginning, is_held, locked
 from epochwise.record.naming import RUNS_FOLDER, run_name
 from epochwise.record.reading import (
     StoredRun,
@@ -18,8 +17,9 @@ from epochwise.record.reading import (
 )
 from epochwise.record.recorder import NOTHING_DONE, Recorder
 from epochwise.record.run import Evaluation, Run, Seconds
-from epochwise.record.storage import RunFolder, require_free
 from epochwise.record.tally import Tally
+from epochwise.storage.folder import RunFolder, require_free
+from epochwise.storage.lock import beginning, is_beginning, is_held, locked
 
 __all__ = [
     "NOTHING_DONE",

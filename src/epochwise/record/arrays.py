@@ -13,8 +13,8 @@ from typing import Final
 
 from epochwise.data.samples import Array, Samples, leaves
 from epochwise.errors import RunError
-from epochwise.record.storage import RunFolder
 from epochwise.record.tensors import METADATA, decoded, encoded, pieces
+from epochwise.storage.folder import RunFolder
 
 WEIGHTS_FILE: Final = "weights.safetensors"
 

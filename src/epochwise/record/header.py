@@ -14,7 +14,7 @@ from typing import Any
 from epochwise.errors import RunError
 from epochwise.plan import Plan
 from epochwise.record.jsontext import json_text
-from epochwise.record.storage import RunFolder
+from epochwise.storage.folder import RunFolder
 
 FORMAT = 1
 """The version of the record's format that this code writes."""

@@ -42,8 +42,8 @@ from epochwise.record.header import HEADER_FILE, Header
 from epochwise.record.jsontext import number, numbers
 from epochwise.record.recorder import EVENTS_FILE, LOSS_FILE, SERIES_FILE
 from epochwise.record.run import Run, Seconds
-from epochwise.record.storage import RunFolder
 from epochwise.record.tally import Tally
+from epochwise.storage.folder import RunFolder
 
 Row = Mapping[str, Any]
 

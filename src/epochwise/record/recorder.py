@@ -50,7 +50,7 @@ from epochwise.record.arrays import write_weights
 from epochwise.record.header import Header
 from epochwise.record.jsontext import json_text
 from epochwise.record.run import Run
-from epochwise.record.storage import RunFolder
+from epochwise.storage.folder import RunFolder
 
 EVENTS_FILE = "events.jsonl"
 SERIES_FILE = "series.json"

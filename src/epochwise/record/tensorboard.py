@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from epochwise.events import EpochDone, Evaluated, Event, IterationsDone, RunBegun
-from epochwise.record.storage import RunFolder
+from epochwise.storage.folder import RunFolder
 
 FOLDER = "tensorboard"
 """Where the files lie in a run's folder; what TensorBoard's `--logdir` names."""

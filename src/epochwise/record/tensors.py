@@ -19,7 +19,7 @@ import numpy as np
 
 from epochwise.data.samples import Array
 from epochwise.errors import RunError
-from epochwise.record.disk import Chunk
+from epochwise.storage.disk import Chunk
 
 CHUNK_BYTES: Final = 1 << 24
 """Most bytes hashed or copied at once [bytes]."""

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from epochwise.errors import RunError
-from epochwise.record.appending import AppendedFile
-from epochwise.record.disk import Chunk, Disk, telling
+from epochwise.storage.appending import AppendedFile
+from epochwise.storage.disk import Chunk, Disk, telling
 
 TEMPORARY = ".part"
 """Ends the name of a file or a folder that is not complete, or not any more."""

@@ -17,9 +17,7 @@ from typing import TypeAlias
 
 from epochwise.errors import RunError
 
-if sys.platform == "win32":
-    import msvcrt
-else:
+if sys.platform == "darwin":
     import fcntl
 
 Chunk: TypeAlias = bytes | memoryview
@@ -131,9 +129,12 @@ class Disk:
         Raises:
             BlockingIOError: another has locked it.
         """
+        from filelock import lock_descriptor  # a tenth of a second that reading a run saves
+
         file = os.open(path, os.O_RDWR | os.O_CREAT | _CLOSED_ON_EXEC, 0o666)
         try:
-            _lock(file)
+            if not lock_descriptor(file, blocking=False):
+                raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK))
         except OSError as error:
             os.close(file)
             if error.errno in _NO_LOCKS:
@@ -143,8 +144,10 @@ class Disk:
 
     def unlock(self, file: int) -> None:
         """Let go of a locked file and close it, also where a forked process has it open."""
+        from filelock import unlock_descriptor
+
         try:
-            _unlock(file)
+            unlock_descriptor(file)
         finally:
             os.close(file)
 
@@ -195,28 +198,3 @@ def telling(verb: str, path: Path) -> Iterator[None]:
             "free space or mend the permissions there, or keep the run elsewhere, such as "
             'run_dir="my-run".',
         ) from error
-
-
-if sys.platform == "win32":
-    _LOCKED_BYTE = 1 << 30  # far beyond the end, so that the file can still be read
-
-    def _lock(file: int) -> None:
-        os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
-        try:
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError(error.errno, error.strerror) from error
-        finally:
-            os.lseek(file, 0, os.SEEK_SET)
-
-    def _unlock(file: int) -> None:
-        os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
-
-else:
-
-    def _lock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _unlock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)

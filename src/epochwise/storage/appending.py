@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from epochwise.errors import RunError
-from epochwise.record.disk import Chunk, Disk, telling
+from epochwise.storage.disk import Chunk, Disk, telling
 
 BUFFER_BYTES = 1 << 16
 """Most that is held back before it is written [bytes]."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from epochwise.errors import RunError
-from epochwise.record.storage import RunFolder
+from epochwise.storage.folder import RunFolder
 
 LOCK_FILE: Final = "run.lock"
 

@@ -12,8 +12,8 @@ import pytest
 
 from epochwise.errors import RunError
 from epochwise.record import RunFolder, require_free, run_name
-from epochwise.record.appending import BUFFER_BYTES
-from epochwise.record.disk import Chunk, Disk
+from epochwise.storage.appending import BUFFER_BYTES
+from epochwise.storage.disk import Chunk, Disk
 from faulty import FaultyDisk, refuses, takes_half
 
 

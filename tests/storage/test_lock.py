@@ -14,8 +14,8 @@ import pytest
 
 from epochwise.errors import RunError
 from epochwise.record import RunFolder, locked
-from epochwise.record.disk import Disk
-from epochwise.record.locking import LOCK_FILE
+from epochwise.storage.disk import Disk
+from epochwise.storage.lock import LOCK_FILE
 
 HOLD = """
 import sys, time
