@@ -13,7 +13,6 @@ from epochwise.choosing.batch_size.hyperbola import (
     Hyperbola,
     best_size,
     fitted,
-    goodput,
     through,
 )
 
@@ -88,9 +87,3 @@ def test_the_best_size_is_the_least_of_the_time(
 def test_free_samples_make_the_largest_batch_best() -> None:
     """Where an iteration costs the same at every size, only memory ends its growth."""
     assert math.isinf(best_size(100, fixed=1.0, per_sample=0.0))
-
-
-def test_goodput_at_the_initial_size_is_the_throughput() -> None:
-    """A batch of the initial size is worth what it is; a larger one less a sample."""
-    assert goodput(500, 64, noise=300, initial_size=64) == 500
-    assert goodput(500, 128, noise=300, initial_size=64) < 500

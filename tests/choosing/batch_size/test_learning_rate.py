@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from epochwise.choosing.batch_size.learning_rate import (
     Family,
     family_of,
-    scaled_beta,
     scaled_rate,
 )
 
@@ -55,12 +54,3 @@ def test_adam_takes_the_square_root() -> None:
 def test_each_optimizer_has_a_family(name: str, family: str) -> None:
     """What divides by the gradient's size goes by the square root, all else as SGD."""
     assert family_of(name) == family
-
-
-@given(st.floats(0.5, 0.9999), SIZES, SIZES)
-def test_beta_stays_an_average(beta: float, before: int, after: int) -> None:
-    """A scaled β is inside (0, 1), and is left alone where it would not be."""
-    found = scaled_beta(beta, before=before, after=after)
-
-    assert 0 < found < 1
-    assert found == beta or (1 - found) / (1 - beta) == pytest.approx(after / before, rel=1e-3)

@@ -17,9 +17,6 @@ from epochwise.counts import iterations_per_epoch
 DEVICES = (2, 4, 8, 16)
 """Numbers of devices for which a choice is told."""
 
-TIE = 1.05
-"""Times within this factor of each other are called the same."""
-
 
 def advice_of(study: Study) -> Advice:
     """Return the advice that a study's measurements give.

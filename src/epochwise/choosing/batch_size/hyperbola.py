@@ -118,27 +118,3 @@ def best_size(critical_size: float, fixed: float, per_sample: float) -> float:
     if per_sample == 0:
         return math.inf
     return math.sqrt(critical_size * fixed / per_sample)
-
-
-def goodput(
-    samples_per_second: float, batch_size: float, *, noise: float, initial_size: float
-) -> float:
-    """Return what a throughput is worth: samples of the initial size's worth a second.
-
-    throughput·(B_noise + B_0)/(B_noise + B): a sample in a batch of B brings as much
-    progress as so many in a batch of B_0.
-
-    Args:
-        samples_per_second: throughput at `batch_size` [samples / s].
-        batch_size: B [samples].
-        noise: B_noise [samples].
-        initial_size: B_0 [samples].
-
-    Example:
-        >>> goodput(1000.0, 300, noise=100.0, initial_size=100)
-        500.0
-
-    References:
-        Qiao et al. 2021, Pollux, OSDI, equation 6.
-    """
-    return samples_per_second * (noise + initial_size) / (noise + batch_size)

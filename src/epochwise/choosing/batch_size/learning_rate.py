@@ -83,24 +83,3 @@ def scaled_rate(
         return rate * ratio
     noise = noise_scale / before
     return rate * (noise + 1) / (noise / ratio + 1)
-
-
-def scaled_beta(beta: float, *, before: int, after: int) -> float:
-    """Return a moving average's β for another batch size: 1 − κ(1 − β).
-
-    It keeps the average over the same number of samples. Where that leaves (0, 1) the
-    average cannot be kept and β stays as it is.
-
-    Args:
-        beta: β₁ or β₂ of the Adam family, chosen for `before`.
-        before: batch size it was chosen for [samples].
-        after: batch size wanted [samples].
-
-    Example:
-        >>> round(scaled_beta(0.999, before=32, after=128), 6)
-        0.996
-        >>> scaled_beta(0.9, before=32, after=1024)
-        0.9
-    """
-    scaled = 1 - after / before * (1 - beta)
-    return scaled if 0 < scaled < 1 else beta

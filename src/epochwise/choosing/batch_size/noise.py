@@ -78,39 +78,6 @@ def from_microbatches(
     return NoiseDraw(trace=trace, square=mean_square - trace / total)
 
 
-def from_two_sizes(
-    *, small: int, small_square: Number, large: int, large_square: Number
-) -> NoiseDraw:
-    """Estimate tr Σ and |G|² from gradients of a small and of a large batch.
-
-    |G|² = (B_b|g_b|² − B_s|g_s|²)/(B_b − B_s) and
-    tr Σ = (|g_s|² − |g_b|²)/(1/B_s − 1/B_b).
-
-    Args:
-        small: B_s [samples].
-        small_square: |g_s|², or its mean over several small batches.
-        large: B_b, more than `small` [samples].
-        large_square: |g_b|², or its mean.
-
-    Raises:
-        ValueError: the sizes are not in order.
-
-    Example:
-        The two samples of `from_microbatches`, as batches of one and the batch of both:
-
-        >>> from_two_sizes(small=1, small_square=5.0, large=2, large_square=4.0)
-        NoiseDraw(trace=2.0, square=3.0)
-
-    References:
-        McCandlish et al. 2018, arXiv:1812.06162, equations A.2.
-    """
-    if not 1 <= small < large:
-        raise ValueError(f"sizes {small} and {large} are not in order")
-    trace = (small_square - large_square) * small * large / (large - small)
-    square = (large * large_square - small * small_square) / (large - small)
-    return NoiseDraw(trace=trace, square=square)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """A number with the interval that holds the true one in 95 of 100 cases.
