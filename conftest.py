@@ -1,4 +1,4 @@
-"""What all tests share: Keras runs on JAX unless the environment says otherwise.
+"""What all tests share.
 
 No test fails for being slow on a busy machine: properties have no deadline. A third of the
 time went to compiling the same small networks again, so each process that runs tests, and
@@ -13,7 +13,8 @@ import tempfile
 import pytest
 from hypothesis import settings
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
+import epochwise  # noqa: F401  # chooses Keras's backend, as for every user
+
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 

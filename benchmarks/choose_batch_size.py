@@ -56,8 +56,9 @@ from epochwise.data.order import Order
 from epochwise.data.samples import Samples, map_leaves
 from epochwise.engines.memory import run_watching_peak
 from epochwise.engines.probing import NoProbe
-from epochwise.engines.select import engine_for, keep_compiled_programs, select_backend
+from epochwise.engines.select import engine_for
 from epochwise.events import IterationsDone
+from epochwise.framework import keep_compiled_programs, select_backend
 from epochwise.plan import Plan
 from epochwise.record import versions
 

@@ -1,8 +1,13 @@
-"""Epochwise: train neural networks with epoch, batch and iteration under exact control."""
+"""Epochwise: train neural networks with epoch, batch and iteration under exact control.
+
+Importing it before Keras has Keras use a backend that is installed.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from epochwise.framework import choose_backend as _choose_backend
 
 if TYPE_CHECKING:
     from epochwise.api import fit as fit
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
     from epochwise.stopping import SuccessiveRises as SuccessiveRises
     from epochwise.stopping import Target as Target
     from epochwise.stopping import TimeLimit as TimeLimit
+
+_choose_backend()
 
 _HOMES = {
     "EpochCounter": "epochwise.callbacks",

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from epochwise.engines import select
 from epochwise.errors import BackendError
+from epochwise.framework import select_backend
 
 
 def test_a_vmapped_matrix_vector_product_and_sum_is_right() -> None:
@@ -29,4 +29,4 @@ def test_a_version_that_miscompiles_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(metadata, "version", lambda name: "0.10.2")
 
     with pytest.raises(BackendError, match=r"0\.10\.2(.|\n)*pip install"):
-        select.select_backend()
+        select_backend()

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from epochwise.engines.select import select_backend
 from epochwise.errors import ModelError
 from epochwise.models import (
     ModelRequest,
@@ -21,7 +20,6 @@ from epochwise.models import (
 from epochwise.models.naming import OPTIMIZERS
 from epochwise.record import json_text, weights_sha256
 
-select_backend()
 keras = pytest.importorskip("keras")
 
 USERS = """

@@ -30,8 +30,9 @@ from epochwise.counts import Remainder
 from epochwise.data.batches import is_batches
 from epochwise.data.given import refuse_beside_batches, refuse_initial_epoch
 from epochwise.durations import Duration
-from epochwise.engines.select import check_compiled, on_device, select_backend
+from epochwise.engines.select import check_compiled, on_device
 from epochwise.events import Listener
+from epochwise.framework import select_backend
 from epochwise.loop.course import Keep
 from epochwise.progress import Progress, progress, resume_call
 from epochwise.record import Header, Run, RunFolder, Tally, locked, require_free

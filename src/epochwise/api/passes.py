@@ -11,27 +11,24 @@ import numpy as np
 
 from epochwise import loop, models
 from epochwise.api.settings import Settings
-from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source
+from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source, read_data
 from epochwise.choosing.one_pass import Answer, answer, measure, planned
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.given import given_samples, given_validation, in_order
 from epochwise.data.order import Indices, Order, position_seed
 from epochwise.data.samples import Samples, leaves
-from epochwise.data.sources import load
 from epochwise.data.split import split
 from epochwise.engines.base import Engine
 from epochwise.engines.select import (
     check_compiled,
     engine_for,
     import_framework,
-    keep_compiled_programs,
     on_device,
-    select_backend,
 )
 from epochwise.errors import PlanError, TrainingError
 from epochwise.events import Evaluated
+from epochwise.framework import select_backend
 from epochwise.plan import Plan
-from epochwise.record import versions
 from epochwise.stopping import AnyOf
 
 EVALUATED_AT_ONCE = 250
@@ -250,9 +247,7 @@ def one_pass_of_source(
     Raises:
         EpochwiseError: anything that the user can repair.
     """
-    if select_backend() == "jax":
-        keep_compiled_programs(versions())
-    dataset = load(source.data, label=source.label)
+    dataset = read_data(source)
     import_framework()
     table = None if dataset.columns is None else leaves(dataset.train.x)[0]
 

@@ -20,9 +20,10 @@ from epochwise.api.running import pass_on
 from epochwise.api.settings import Settings, Stop, stopping_settings
 from epochwise.api.training import Clock, Prepared, Source, prepare, trained
 from epochwise.checkpoint import Checkpoint, Checkpoints, compare
-from epochwise.engines.select import check_compiled, select_backend
+from epochwise.engines.select import check_compiled
 from epochwise.errors import DataError, PlanError
 from epochwise.events import Listener
+from epochwise.framework import select_backend
 from epochwise.models import rate_after, schedule_of, stretch_schedule
 from epochwise.plan import Plan
 from epochwise.progress import Progress, progress

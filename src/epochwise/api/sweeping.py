@@ -23,7 +23,7 @@ from epochwise.api.material import Material, material_of_samples, parted_samples
 from epochwise.api.resuming import is_finished
 from epochwise.api.running import pass_on, signals
 from epochwise.api.settings import Settings, stopping_settings
-from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source
+from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source, read_data
 from epochwise.choosing.sweep import (
     Entrant,
     Sweep,
@@ -41,21 +41,19 @@ from epochwise.data.given import (
     weighed_by_class,
 )
 from epochwise.data.samples import Samples, leaves
-from epochwise.data.sources import load
 from epochwise.engines.base import Engine
 from epochwise.engines.rates import set_learning_rate
 from epochwise.engines.select import (
     check_compiled,
     engine_for,
     import_framework,
-    keep_compiled_programs,
     on_device,
-    select_backend,
 )
 from epochwise.errors import PlanError, RunError
 from epochwise.events import Listener
+from epochwise.framework import select_backend
 from epochwise.models import check_learning_rate
-from epochwise.record import Recorder, Run, RunFolder, Tally, json_text, read_run, versions
+from epochwise.record import Recorder, Run, RunFolder, Tally, json_text, read_run
 
 FORMAT = 1
 """The version of the format of `SWEEP_FILE`."""
@@ -353,9 +351,7 @@ def sweep_source(
         EpochwiseError: anything that the user can repair.
     """
     began = time.perf_counter()
-    if select_backend() == "jax":
-        keep_compiled_programs(versions())
-    dataset = load(source.data, label=source.label)
+    dataset = read_data(source)
     import_framework()
 
     def network(seed: int, rows: Any) -> Any:

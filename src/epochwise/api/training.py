@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -23,12 +22,8 @@ from epochwise.data import sources
 from epochwise.data.given import in_order
 from epochwise.data.samples import Dataset, leaves
 from epochwise.data.split import Split
-from epochwise.engines.select import (
-    import_framework,
-    keep_compiled_programs,
-    on_device,
-    select_backend,
-)
+from epochwise.engines.select import import_framework, on_device
+from epochwise.framework import keep_compiled_programs, select_backend
 from epochwise.position import START
 from epochwise.progress import Progress
 from epochwise.record import (
@@ -104,7 +99,8 @@ class Clock:
     Args:
         age: of the process when the verb began [s].
         began: the verb's beginning, by `time.perf_counter` [s].
-        importing: the framework, while the data was read [s].
+        importing: importing the framework [s]; of data that come through Keras it counts
+            as reading them.
     """
 
     age: float = field(default_factory=_process_age)
@@ -241,6 +237,17 @@ def keep_advice(folder: RunFolder, advice: Advice) -> None:
     folder.write(ADVICE_FILE, [json_text(advice.to_json(), indent=2).encode() + b"\n"])
 
 
+def read_data(source: Source) -> Dataset:
+    """Read a source's data, with the backend chosen: some data come through Keras.
+
+    No thread imports the framework meanwhile: two that import share half-made modules, and
+    a process that ends while one imports is aborted.
+    """
+    if select_backend() == "jax":
+        keep_compiled_programs(versions())
+    return sources.load(source.data, label=source.label)
+
+
 def prepare(
     source: Source,
     settings: Settings,
@@ -248,7 +255,7 @@ def prepare(
     progress: Progress,
     clock: Clock,
 ) -> Prepared:
-    """Read the data while the framework is imported, then build the model.
+    """Read the data, import the framework, build the model.
 
     Args:
         source: the data and the model.
@@ -257,17 +264,8 @@ def prepare(
         progress: shows what was decided for the user.
         clock: takes note of where the time went.
     """
-    if select_backend() == "jax":
-        keep_compiled_programs(versions())
-
-    def bring() -> None:
-        import_framework()
-        clock.importing = time.perf_counter() - began
-
-    bringing = threading.Thread(target=bring, daemon=True)
     began = time.perf_counter()
-    bringing.start()
-    dataset = sources.load(source.data, label=source.label)
+    dataset = read_data(source)
     if validation_split is None:
         without = SPLIT_FOR_RULES if settings.looks_at_validation else 0.0
         validation_split = SPLIT_WITHOUT_TEST_PART if dataset.test is None else without
@@ -276,9 +274,10 @@ def prepare(
     labels = None if dataset.classes is None else leaves(dataset.train.y)[0]
     parted = parted_samples(dataset.train, labels, settings) if validation_split else None
     settings.plan(dataset.train.count if parted is None else parted.train.size)
-    bringing.join()
+    data_seconds = time.perf_counter() - began
+    import_framework()
+    clock.importing = time.perf_counter() - began - data_seconds
 
-    data_seconds = time.perf_counter() - began - clock.importing
     table = None
     if dataset.columns is not None:
         rows = dataset.train if parted is None else dataset.train.rows(parted.train)

@@ -20,8 +20,9 @@ from epochwise.api.training import Clock, Source, keep_advice, prepare
 from epochwise.choosing.batch_size.advice import Advice
 from epochwise.data.batches import is_batches
 from epochwise.data.given import given_samples
-from epochwise.engines.select import check_compiled, select_backend
+from epochwise.engines.select import check_compiled
 from epochwise.errors import DataError
+from epochwise.framework import select_backend
 from epochwise.models import unchanged
 from epochwise.progress import Progress
 from epochwise.record import RunFolder

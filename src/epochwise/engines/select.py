@@ -1,31 +1,20 @@
-"""Which backend, and which engine for a model.
-
-The one place, besides the command line, that reads the environment: Keras reads its
-backend from there, once, when it is first imported.
-"""
+"""Which engine for a model."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import sys
-from collections.abc import Mapping, Sequence
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from epochwise.data.samples import Samples
-from epochwise.engines.importing import NOT_FOR_TRAINING, postponed
 from epochwise.engines.memory import give_back_freed_memory, parts_that_fit
 from epochwise.engines.probing import NoProbe
-from epochwise.errors import BackendError, EpochwiseError, ModelError
+from epochwise.errors import EpochwiseError, ModelError
+from epochwise.framework import import_keras
+from epochwise.framework.postponing import NOT_FOR_TRAINING, postponed
 
 if TYPE_CHECKING:
     from epochwise.engines.base import Engine
     from epochwise.engines.probing import Probe
-
-BACKENDS = ("jax", "tensorflow", "torch")
 
 SLOWER = {
     "tensorflow": "On JAX the same model would be compiled whole, and faster.",
@@ -33,100 +22,11 @@ SLOWER = {
 }
 """Why another backend would be faster, as the first line of a run says."""
 
-UNSAFE_JAXLIB = {
-    "0.10.2": "it computes wrong matrix-vector products and sums on CPUs (jax issue 39103)"
-}
-"""Versions that miscompile; `tests/engines/test_jaxlib.py` holds the reproducer."""
-
-
-def select_backend() -> str:
-    """Choose Keras's backend if the user has not, before Keras is imported.
-
-    What the user has said counts: `KERAS_BACKEND`, then the `backend` in Keras's own
-    configuration file, then Keras already imported. Else JAX where it is installed.
-
-    Returns:
-        The backend's name: one of `jax`, `tensorflow`, `torch`.
-
-    Raises:
-        BackendError: no backend is installed, or the version of JAX is unsafe.
-    """
-    chosen = _chosen_backend()
-    if chosen is None:
-        installed = [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
-        if not installed:
-            raise BackendError(
-                "No backend for Keras is installed: jax, tensorflow and torch are all missing.",
-                "pip install jax",
-            )
-        chosen = installed[0]
-        os.environ["KERAS_BACKEND"] = chosen
-    if chosen == "jax":
-        _check_jaxlib()
-    return chosen
-
-
-def keep_compiled_programs(versions: Mapping[str, str]) -> None:
-    """Let JAX keep every compiled program in a folder named by the versions.
-
-    Without versions in its name a cache could hand out a program that an unsafe compiler
-    made. What the user has set in the environment counts. To be called before JAX is
-    imported, which reads its settings then.
-
-    Args:
-        versions: of `jax` and `keras`, by name.
-    """
-    name = "-".join(f"{part}{versions[part]}" for part in ("jax", "keras") if part in versions)
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    settings = {
-        "JAX_COMPILATION_CACHE_DIR": str(Path(home) / "epochwise" / name),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
-        # Of each program read back on a CPU, XLA complains of tuning hints that it put
-        # there itself ("+prefer-no-gather is not supported on the host machine").
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-    for setting, value in settings.items():
-        os.environ.setdefault(setting, value)
-
-
-def _chosen_backend() -> str | None:
-    """What the user has chosen, `None` if nothing."""
-    if "keras" in sys.modules:
-        return str(sys.modules["keras"].config.backend())
-    if os.environ.get("KERAS_BACKEND"):
-        return os.environ["KERAS_BACKEND"]
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    try:
-        configured = json.loads((home / "keras.json").read_text(encoding="utf-8"))
-        backend = configured.get("backend")
-    except (OSError, ValueError, AttributeError):
-        return None
-    # Keras writes this file itself, with TensorFlow in it, when it is first imported.
-    if backend not in BACKENDS or importlib.util.find_spec(backend) is None:
-        return None
-    return str(backend)
-
-
-def _check_jaxlib() -> None:
-    """Refuse the versions that compute wrong results."""
-    try:
-        version = metadata.version("jaxlib")
-    except metadata.PackageNotFoundError:
-        return
-    if version in UNSAFE_JAXLIB:
-        raise BackendError(
-            f"jaxlib {version} is not safe to train with: {UNSAFE_JAXLIB[version]}.",
-            "pip install 'jax!=0.10.2' 'jaxlib!=0.10.2'",
-        )
-
 
 def import_framework() -> None:
-    """Import Keras and what an engine needs, which takes a while; may run in a thread."""
+    """Import Keras and the engine of its backend, which takes a while."""
     with postponed(NOT_FOR_TRAINING):
-        import keras
-
-        if keras.config.backend() == "jax":
+        if import_keras().config.backend() == "jax":
             import epochwise.engines.on_jax  # noqa: F401
     give_back_freed_memory()
 

@@ -7,7 +7,6 @@ The others come through Keras's own loaders and its cache (`~/.keras/datasets`, 
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from epochwise.data.samples import Dataset, Samples
 from epochwise.data.sources import labels
 from epochwise.data.sources.streams import UINT8_DIVISOR
 from epochwise.errors import BackendError, DataError
+from epochwise.framework import import_keras
 
 DIGITS_DIVISOR = 16.0
 """scikit-learn's digits have 17 levels of grey, 0 to 16."""
@@ -67,14 +67,7 @@ def _digits() -> Dataset:
 
 def _load_with_keras(name: str) -> Any:
     """Call Keras's loader of this name: `((x, y), (x_test, y_test))`."""
-    try:
-        module = importlib.import_module(f"keras.datasets.{name}")
-    except ImportError as error:
-        raise BackendError(
-            f"data set {name!r} comes through Keras ({error}).",
-            "pip install 'keras>=3.15.1' jax",
-        ) from error
-    return module.load_data()
+    return getattr(import_keras().datasets, name).load_data()
 
 
 def _from_keras(name: str) -> Dataset:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from epochwise.engines.importing import PostponedModule, postponed
+from epochwise.framework.postponing import PostponedModule, postponed
 from programs import run_program
 
 IMPORTED = """
 import json, sys
-from epochwise.engines.select import import_framework, select_backend
-select_backend()
+from epochwise.engines.select import import_framework
 import_framework()
 import keras
 """
