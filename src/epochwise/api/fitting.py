@@ -32,6 +32,7 @@ from epochwise.data.given import refuse_beside_batches, refuse_initial_epoch
 from epochwise.durations import Duration
 from epochwise.engines.select import check_compiled, on_device
 from epochwise.events import Listener
+from epochwise.exits import telling_exits
 from epochwise.framework import select_backend
 from epochwise.loop.course import Keep
 from epochwise.progress import Progress, progress, resume_call
@@ -39,6 +40,7 @@ from epochwise.record import Header, Run, RunFolder, Tally, locked, require_free
 from epochwise.state import TrainingState
 
 
+@telling_exits()
 def fit(
     model: Any,
     x: Any,

@@ -27,7 +27,8 @@ from epochwise.engines.select import (
 )
 from epochwise.errors import PlanError, TrainingError
 from epochwise.events import Evaluated
-from epochwise.framework import select_backend
+from epochwise.exits import telling_exits
+from epochwise.framework import import_keras, select_backend
 from epochwise.plan import Plan
 from epochwise.stopping import AnyOf
 
@@ -126,10 +127,9 @@ class Passes:
 
     def _first_values(self, seed: int) -> dict[str, Any]:
         """Return what a run of this seed begins with, by the engine's names."""
-        import keras
-
         from epochwise.engines.values import build, named, variables
 
+        keras = import_keras()
         network = self.build(seed)
         build(network, self.samples.rows(self.rows[: self.batch_size]))
         return {
@@ -138,6 +138,7 @@ class Passes:
         }
 
 
+@telling_exits()
 def one_pass(
     build: Callable[[], Any],
     x: Any,
@@ -206,9 +207,7 @@ def one_pass(
             )
 
     def network(seed: int) -> Any:
-        import keras
-
-        keras.utils.set_random_seed(seed % 2**32)
+        import_keras().utils.set_random_seed(seed % 2**32)
         return build()
 
     return _answered(
@@ -225,6 +224,7 @@ def one_pass(
     )
 
 
+@telling_exits()
 def one_pass_of_source(
     source: Source,
     *,

@@ -23,6 +23,7 @@ from epochwise.checkpoint import Checkpoint, Checkpoints, compare
 from epochwise.engines.select import check_compiled
 from epochwise.errors import DataError, PlanError
 from epochwise.events import Listener
+from epochwise.exits import telling_exits
 from epochwise.framework import select_backend
 from epochwise.models import rate_after, schedule_of, stretch_schedule
 from epochwise.plan import Plan
@@ -126,6 +127,7 @@ def resume(
     return run
 
 
+@telling_exits()
 def go_on(
     path: Path,
     model: Any,

@@ -112,11 +112,8 @@ def pass_on(reason: StopReason | None) -> None:
     """Let a signal that ended the run do to the caller what it would have done.
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C.
+        KeyboardInterrupt: after Ctrl-C, unless the caller has another handler.
     """
-    if reason is None:
-        return
-    if reason.rule == INTERRUPTED:
-        raise KeyboardInterrupt
-    if reason.rule == TERMINATED:
-        signal.raise_signal(signal.SIGTERM)
+    for number, (rule, _) in _SENTENCES.items():
+        if reason is not None and reason.rule == rule:
+            signal.raise_signal(number)

@@ -51,7 +51,8 @@ from epochwise.engines.select import (
 )
 from epochwise.errors import PlanError, RunError
 from epochwise.events import Listener
-from epochwise.framework import select_backend
+from epochwise.exits import telling_exits
+from epochwise.framework import import_keras, select_backend
 from epochwise.models import check_learning_rate
 from epochwise.record import Recorder, Run, RunFolder, Tally, json_text, read_run
 
@@ -183,10 +184,9 @@ class Field:
 
     def values(self, trial: Trial, job: Job) -> Any:
         """Return the engine's values that a run begins with."""
-        import keras
-
         from epochwise.engines.values import build, named, variables
 
+        keras = import_keras()
         network = self._network(trial)
         build(network, job.material.example)
         if trial.setting.learning_rate is not None:
@@ -226,6 +226,7 @@ class Field:
         return self.build(trial.seed, rows)
 
 
+@telling_exits()
 def sweep(
     build: Callable[[], Any],
     x: Any,
@@ -306,10 +307,8 @@ def sweep(
     targets = leaves(samples.y)
 
     def network(seed: int, rows: Any) -> Any:
-        import keras
-
         del rows
-        keras.utils.set_random_seed(seed % 2**32)
+        import_keras().utils.set_random_seed(seed % 2**32)
         return build()
 
     held_out = None if validation_data is None else given_validation(validation_data, None)
@@ -330,6 +329,7 @@ def sweep(
     return held(here, None if folder is None else Path(folder), tell=tell, began=began)
 
 
+@telling_exits()
 def sweep_source(
     source: Source,
     asked: Asked,

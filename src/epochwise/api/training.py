@@ -23,6 +23,7 @@ from epochwise.data.given import in_order
 from epochwise.data.samples import Dataset, leaves
 from epochwise.data.split import Split
 from epochwise.engines.select import import_framework, on_device
+from epochwise.exits import telling_exits
 from epochwise.framework import keep_compiled_programs, select_backend
 from epochwise.position import START
 from epochwise.progress import Progress
@@ -147,6 +148,7 @@ class Prepared:
         )
 
 
+@telling_exits()
 def train(
     source: Source,
     settings: Settings,

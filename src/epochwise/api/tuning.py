@@ -22,6 +22,7 @@ from epochwise.data.batches import is_batches
 from epochwise.data.given import given_samples
 from epochwise.engines.select import check_compiled
 from epochwise.errors import DataError
+from epochwise.exits import telling_exits
 from epochwise.framework import select_backend
 from epochwise.models import unchanged
 from epochwise.progress import Progress
@@ -35,6 +36,7 @@ EVALUATED_AT_ONCE = 250
 """Samples in a batch of evaluation [samples]."""
 
 
+@telling_exits()
 def tune(
     model: Any,
     x: Any,
@@ -138,6 +140,7 @@ def tune(
         return advise(going_on(job_of_given(model, given, settings)), question)
 
 
+@telling_exits()
 def tune_source(
     source: Source,
     settings: Settings,

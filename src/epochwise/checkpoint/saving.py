@@ -20,7 +20,8 @@ class Saver:
 
     What became of each is told in the thread that asks: by `tell` at the boundaries, by
     `save` and by `close`. Used as a context, it waits for the last one at the end. A
-    process that ends without that loses only the checkpoint under way.
+    process that ends without that waits for it: one that ends while another thread computes
+    is aborted now and then.
 
     Args:
         checkpoints: where they are saved.
@@ -87,7 +88,7 @@ class Saver:
             except Exception as error:  # raised again, or told, where it can be heard
                 self._saved = error
 
-        self._thread = threading.Thread(target=run, name="checkpoint", daemon=True)
+        self._thread = threading.Thread(target=run, name="checkpoint")
         self._thread.start()
 
     def tell(self) -> None:

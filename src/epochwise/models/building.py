@@ -7,7 +7,6 @@ import importlib.util
 import inspect
 import math
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from epochwise.data.order import position_seed
 from epochwise.data.samples import Array
 from epochwise.errors import DataError, ModelError
+from epochwise.exits import place_in_their_code, telling_exits
 from epochwise.models import builtin
 from epochwise.models.describing import optimizer_config
 from epochwise.models.naming import BuiltIn, FromFile, FromFunction, ModelSource
@@ -177,18 +177,14 @@ def _import_file(path: Path) -> ModuleType:
 def _run_theirs(place: str, call: Callable[[], Any]) -> Any:
     """Run the user's code; an exception in it is told with its line, as their mistake."""
     try:
-        return call()
+        with telling_exits(place, ModelError):
+            return call()
     except ModelError:
         raise
     except Exception as error:
-        frames = [
-            f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__
-        ]
-        own = [frame for frame in frames if Path(frame.filename).name in place]
-        last = (own or frames or traceback.extract_tb(error.__traceback__))[-1]
+        _, where = place_in_their_code(error)
         raise ModelError(
-            f"{place} raised {type(error).__name__}: {error} "
-            f"({Path(last.filename).name}, line {last.lineno}).",
+            f"{place} raised {type(error).__name__}: {error} ({where}).",
             "mend the line named; the function is called with the input shape and the "
             "number of classes.",
         ) from error

@@ -21,14 +21,11 @@ from epochwise.record.jsontext import jsonable, number
 class Seconds:
     """Where the wall time of a run went [s]: parts of a total, and what is left of it.
 
-    What runs beside something else is counted once: reading the data while the framework
-    is imported belongs to the import.
-
     Args:
         total: from the start of the process, or of `fit`, to the end; of a run that went
             on, over all processes.
-        importing: until the framework was imported.
-        data: reading, checking and splitting the data, from then on.
+        importing: importing the framework.
+        data: reading, checking and splitting the data.
         compiling: tracing and compiling programs.
         training: iterations.
         evaluating: validation and test parts.
