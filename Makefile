@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test quick backends batteries check lint types layers clean
+.PHONY: train test quick backends keras-tests batteries check lint types layers clean
 
 train: $(VENV)/ready
 	$(BIN)/epochwise train
@@ -27,6 +27,21 @@ backends: $(BACKENDS_VENV)/backends
 $(BACKENDS_VENV)/backends: pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory VENV=$(BACKENDS_VENV) $(BACKENDS_VENV)/ready
 	$(BACKENDS_VENV)/bin/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu torch
+	@touch $@
+
+# Keras's own tests with Keras's fit and with ours, from its source distribution on the package
+# index, or from KERAS_SOURCE=FOLDER.
+KERAS_TESTS_VENV ?= .venv-keras-tests
+
+keras-tests: $(KERAS_TESTS_VENV)/keras-tests
+	@for backend in jax tensorflow torch; do \
+	  $(KERAS_TESTS_VENV)/bin/python tests/peers/keras_tests.py --backend $$backend \
+	    $(if $(KERAS_SOURCE),--source $(KERAS_SOURCE)) || exit 1; done
+
+$(KERAS_TESTS_VENV)/keras-tests: pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory BACKENDS_VENV=$(KERAS_TESTS_VENV) $(KERAS_TESTS_VENV)/backends
+	$(KERAS_TESTS_VENV)/bin/python -m pip install --quiet --constraint constraints.txt \
+	  absl-py grain orbax-checkpoint pandas requests
 	@touch $@
 
 batteries: $(VENV)/ready
@@ -55,4 +70,4 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(BACKENDS_VENV)
+	rm -rf $(VENV) $(BACKENDS_VENV) $(KERAS_TESTS_VENV)

@@ -1,0 +1,84 @@
+"""A pytest plugin for Keras's own tests: the outcome of each, and how often it called `fit`.
+
+Environment: `OUTCOMES` is the file to write; `ONLY` is a file with a JSON list of the tests to
+run, all if it is empty.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+if find_spec("torch") is not None:
+    import torch  # noqa: F401  # Keras's tests need it imported before TensorFlow
+from keras.src.backend import backend
+from keras.src.models.model import Trainer
+
+outcomes: dict[str, dict[str, Any]] = {}
+calls = 0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know what is in Keras's `conftest.py`, which its source distribution leaves out."""
+    config.addinivalue_line("markers", "requires_trainable_backend: not for NumPy")
+    config.addinivalue_line("markers", "multi_device: needs several devices")
+    if not Path("conftest.py").exists():
+        sys.modules["conftest"] = SimpleNamespace(  # type: ignore[assignment]
+            skip_if_backend=lambda name, reason: pytest.mark.skipif(
+                backend() == name, reason=reason
+            )
+        )
+
+
+def pytest_sessionstart() -> None:
+    """Count the calls of the `fit` that is there by now."""
+    fit = Trainer.fit
+
+    def counted(model: Any, *args: Any, **options: Any) -> Any:
+        global calls  # noqa: PLW0603
+        calls += 1
+        return fit(model, *args, **options)
+
+    Trainer.fit = counted
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests asked for; leave out those that need several devices."""
+    only = set(json.loads(Path(os.environ["ONLY"]).read_text(encoding="utf-8")))
+    kept = [
+        item
+        for item in items
+        if "multi_device" not in item.keywords and (not only or item.nodeid in only)
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Count the calls of one test."""
+    before = calls
+    result = yield
+    outcomes.setdefault(item.nodeid, {"outcome": "passed"})["fits"] = calls - before
+    return result
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note how a test ended, and why it failed."""
+    told = outcomes.setdefault(report.nodeid, {"outcome": "passed"})
+    if report.outcome != "passed" and told["outcome"] == "passed":
+        told["outcome"] = report.outcome
+        told["why"] = report.longreprtext if report.failed else ""
+
+
+def pytest_sessionfinish() -> None:
+    """Write what was noted."""
+    Path(os.environ["OUTCOMES"]).write_text(json.dumps(outcomes, indent=1), encoding="utf-8")
