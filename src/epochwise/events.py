@@ -126,6 +126,8 @@ class IterationsDone:
         update_sizes: by iteration, counted from 1, and by the name of each layer: how far
             that iteration moved its weights, relative to their length before. Measured for
             few iterations, where a record is kept.
+        learning_rates: of other updates of these, by iteration, counted from 1: where the
+            rate was highest and lowest, so far as it was seen.
     """
 
     epoch_index: int
@@ -138,6 +140,7 @@ class IterationsDone:
     compile_seconds: float
     epoch_goes_on: bool
     update_sizes: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    learning_rates: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

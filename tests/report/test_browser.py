@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pages import keep, page_of, read_page
+from pages import PLAN, keep, page_of, read_page
 
+from epochwise.events import EpochDone, Evaluated, Event, IterationsDone
 from epochwise.plan import Plan
 from epochwise.record import read_run
 from epochwise.report import page, read_story
@@ -27,6 +30,22 @@ READ_CHARTS = """() => Object.fromEntries([...epochwise.drawn.values()].map((cha
     legend: chart.legend.textContent,
   },
 ]))"""
+
+
+OUT_OF_SIGHT = """() => [...document.querySelectorAll("body *")].filter((one) => {
+  const { left, right, width } = one.getBoundingClientRect();
+  if (one.closest("details:not([open]) > :not(summary)")) return false;
+  const scrolls = one.matches(".scroll") && one.scrollWidth > one.clientWidth;
+  return scrolls || (width && (left < -0.5 || right > innerWidth + 0.5));
+}).map((one) => `${one.tagName} ${one.className} ${one.textContent.slice(0, 40)}`)"""
+
+LABELS = """() => [...epochwise.drawn.values()].filter(({ spec }) => spec.id === "loss")
+  .map(({ u }) => {
+    const axis = u.axes[1];
+    u.ctx.font = axis.font[0];
+    const widths = axis._values.map((text) => u.ctx.measureText(text ?? "").width);
+    return [axis._splits, axis._values, Math.max(...widths) / devicePixelRatio <= axis._size];
+  })[0]"""
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +125,41 @@ def test_the_points_are_painted_where_their_values_belong(opened: Any) -> None:
         assert pixel == pytest.approx([0xC2, 0x57, 0x0C, 255], abs=8)
 
 
+@pytest.mark.parametrize("factor", [1e6, 1e12, -1e6, 1e-9, 1e9])
+def test_the_labels_of_an_axis_are_right_at_any_size(
+    opened: Any, tmp_path: Path, factor: float
+) -> None:
+    """L37: each says its own value, no two the same, and there is room for the widest."""
+
+    def scaled() -> Iterator[Event]:
+        for event in events_of(PLAN, updates={"adam": PLAN.iterations}):
+            match event:
+                case IterationsDone():
+                    losses = tuple(loss * factor for loss in event.losses)
+                    yield replace(event, losses=losses, metrics=larger(event.metrics))
+                case Evaluated() | EpochDone():
+                    yield replace(event, metrics=larger(event.metrics))
+                case _:
+                    yield event
+
+    def larger(metrics: Mapping[str, float]) -> dict[str, float]:
+        return {name: factor * value for name, value in metrics.items()}
+
+    path = keep(tmp_path / "run", events=scaled()) / "report.html"
+    path.write_text(page_of(path.parent), encoding="utf-8")
+    shown = opened(path)
+    for _ in range(2 if factor > 0 else 1):  # nothing negative has a logarithm
+        splits, texts, has_room = shown.evaluate(LABELS)
+        told = [(value, text) for value, text in zip(splits, texts, strict=True) if text]
+        assert len(told) >= 3
+        assert [float(text.replace(",", "")) for _, text in told] == pytest.approx(
+            [value for value, _ in told], abs=1e-6 * abs(factor)
+        )
+        assert len({text for _, text in told}) == len(told)
+        assert has_room
+        shown.locator("[data-section=loss] .log button").click()
+
+
 def test_every_chart_has_ink(opened: Any) -> None:
     """None of the canvases is empty."""
     inks = opened().evaluate("""() => [...epochwise.drawn.values()].map(({ u }) => {
@@ -163,18 +217,30 @@ def test_dark_is_dark_and_light_is_light(opened: Any) -> None:
     assert opened(color_scheme="dark").evaluate(look) == ["rgb(20, 23, 27)", "#41566e"]
 
 
-def test_nothing_sticks_out_of_a_screen(opened: Any) -> None:
-    """The page is as wide as the screen, and so are its charts; only tables scroll."""
-    page = opened()
-
-    for width in (1600, 768, 390, 320):
-        page.set_viewport_size({"width": width, "height": 800})
-        page.wait_for_function(
-            "(width) => [...epochwise.drawn.values()].every("
-            "({ u }) => u.width >= 220 && u.width <= width)",
-            arg=width,
-        )
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+def test_nothing_sticks_out_of_a_screen(opened: Any, tmp_path: Path, locale: str) -> None:
+    """L37: no text, chart or table is off a phone's screen; rows that do not fit are cards."""
+    tested = {"loss": 123456.75, "accuracy": 0.9, "top_5_accuracy": 0.99}
+    names = ["first", "a name that is as long as people make them", "third"]
+    folders = [keep(tmp_path / name, test=tested) for name in names]
+    compared = tmp_path / "compared.html"
+    compared.write_text(page([read_story(folder) for folder in folders]), encoding="utf-8")
+    alone = tmp_path / "alone.html"
+    alone.write_text(page_of(folders[1]), encoding="utf-8")
+    for path in (alone, compared):
+        shown = opened(path, locale=locale)
+        for width in (1600, 768, 390, 320):
+            shown.set_viewport_size({"width": width, "height": 800})
+            shown.wait_for_function(
+                "(width) => [...epochwise.drawn.values()].every("
+                "({ u }) => u.width >= 220 && u.width <= width)",
+                arg=width,
+            )
+            shown.wait_for_function(f"() => !({OUT_OF_SIGHT})().length", timeout=20_000)
+        for details in shown.locator("details").all():
+            details.locator("summary").first.click()
+        shown.wait_for_function(f"() => !({OUT_OF_SIGHT})().length", timeout=20_000)
+        assert shown.locator("table.cards .label").first.is_visible()
 
 
 def test_a_number_can_be_asked_for_by_pointing(opened: Any) -> None:

@@ -356,6 +356,48 @@ def test_several_runs_stand_on_the_same_axes(tmp_path: Path) -> None:
     assert read.facts["several.runs"] == {"2"}
 
 
+def test_runs_are_compared_by_their_test_parts_too(tmp_path: Path) -> None:
+    """L37: a column for each metric that any of them has, empty where one has it not."""
+    folders = [
+        keep(tmp_path / "both", test={"loss": 0.25, "accuracy": 0.875}),
+        keep(tmp_path / "other", test={"loss": 0.5, "recall": 0.125}),
+        keep(tmp_path / "none"),
+    ]
+    markup = page([read_story(folder) for folder in folders])
+    table = markup.partition("<table")[2].partition("</table>")[0]
+    heads = [
+        re.sub("<[^>]*>", "", head) for head in re.findall(r'<th scope="col">.*?</th>', table)
+    ]
+    rows = [re.findall("<td>(.*?)</td>", row) for row in table.split("<tr")[2:]]
+
+    assert [head.split()[-1] for head in heads if "测试" in head] == [
+        "loss",
+        "accuracy",
+        "recall",
+    ]
+    values = [[re.findall('value="([^"]*)"', one) for one in row[-3:]] for row in rows]
+    assert values == [[["0.25"], ["0.875"], []], [["0.5"], [], ["0.125"]], [[], [], []]]
+
+
+@pytest.mark.parametrize("peak", [3, 40, 79])
+def test_the_highest_and_the_lowest_learning_rate_are_told(tmp_path: Path, peak: int) -> None:
+    """L37: a rate that rises and falls did not "go from 1e-5 to 1e-5"."""
+    rates = {n: 1e-3 if n == peak else 1e-6 if n == 20 else 1e-5 for n in range(1, 81)}
+    events = [
+        replace(event, learning_rate=rates[event.position.iterations_done])
+        if isinstance(event, IterationsDone)
+        else event
+        for event in events_of(PLAN, segment=1, seconds=2.0)
+    ]
+    read = read_page(page_of(keep(tmp_path / "run", events=events)))
+
+    assert read.facts["rate.highest"] == {"0.001"}
+    assert read.facts["rate.highest_iteration"] == {str(peak)}
+    assert read.facts["rate.lowest"] == {"1e-06"}
+    assert read.facts["rate.lowest_iteration"] == {"20"}
+    assert f"highest in iteration {peak}, at 0.0010" in read.text
+
+
 def test_more_runs_than_a_page_can_show_are_refused(tmp_path: Path) -> None:
     """Told before anything is drawn, with how many there may be."""
     story = read_story(keep(tmp_path / "run"))

@@ -286,6 +286,10 @@ def _event(row: Row, plan: Plan | None) -> Event:
             samples=(),
             metrics=metrics,
             learning_rate=None if rate is None else number(rate),
+            learning_rates={
+                _count(int(place)): number(one)
+                for place, one in row.get("learning_rates", {}).items()
+            },
             epoch_goes_on=bool(row["epoch_goes_on"]),
             update_sizes={
                 int(iteration): numbers(sizes)

@@ -206,6 +206,7 @@ class Recorder:
             return
         self._segments = replace(
             event,
+            learning_rates=_extremes(earlier, event),
             seconds=earlier.seconds + event.seconds,
             compile_seconds=earlier.compile_seconds + event.compile_seconds,
             update_sizes={**earlier.update_sizes, **event.update_sizes},
@@ -272,6 +273,23 @@ class Recorder:
         self.folder.write(
             SERIES_FILE, [json_text({"series": series}, indent=2).encode() + b"\n"]
         )
+
+
+def _extremes(earlier: IterationsDone, later: IterationsDone) -> dict[int, float]:
+    """Return where in two segments the learning rate was highest and lowest.
+
+    The last of them is left out, which has its own place.
+    """
+    known = {
+        **earlier.learning_rates,
+        earlier.position.iterations_done: earlier.learning_rate,
+        **later.learning_rates,
+    }
+    rates = {place: rate for place, rate in known.items() if rate is not None}
+    places = {pick(rates, key=rates.__getitem__) for pick in (min, max)} if rates else ()
+    return {
+        place: rates[place] for place in sorted(places) if rates[place] != later.learning_rate
+    }
 
 
 def _last_at(data: bytes) -> float:

@@ -241,7 +241,7 @@ def _updates_chart(story: Story, budget: Budget) -> Chart:
 def _rate_chart(story: Story, budget: Budget) -> Chart:
     rates = story.stretches.learning_rate
     kept = thin(rates, budget.line_points)
-    x = story.stretches.iterations_done[kept]
+    x = story.stretches.rate_iterations[kept]
     series = [line("line", "rate", names("series.rate"), x, as_float32(rates[kept]))]
     return {"id": "rate", "scale": "linear", "zero": True, "series": series, "marks": []}
 

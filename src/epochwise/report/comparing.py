@@ -13,13 +13,16 @@ from epochwise.report.budget import Budget
 from epochwise.report.charts import COLOURS, Chart, as_float32, line, points, same_name
 from epochwise.report.facts import smoothing_window
 from epochwise.report.ledger import metric_names
-from epochwise.report.markup import Child, Html, element
+from epochwise.report.markup import Child, Html, element, joined
 from epochwise.report.phrases import Facts, phrase
 from epochwise.report.story import Story
 from epochwise.report.thinning import thin, trailing_mean
 
 AXES = ("iteration", "samples", "seconds")
 """What the runs may be compared against; the page begins with the first."""
+
+MOST_TESTED = 16
+"""Most metrics of the test part that have a column."""
 
 _COLUMNS = {
     "batch_size": "plan.batch_size",
@@ -41,12 +44,18 @@ def comparing_section(stories: Sequence[Story], facts: Sequence[Facts]) -> Html:
         stories: the runs, in the order in which they were named.
         facts: of each of them.
     """
+    tested = tested_metrics(stories)
     heads = [phrase("compare.run"), *(phrase(f"compare.{name}") for name in _COLUMNS)]
+    heads += [joined([phrase("compare.test"), " ", element("bdi", name)]) for name in tested]
     rows = [
         element(
             "tr",
             element("th", swatch(place), " ", element("bdi", story.name), scope="row"),
             [element("td", _told(name, told)) for name in _COLUMNS.values()],
+            [
+                element("td", cell(f"test.{name}", (story.run.test or {}).get(name)))
+                for name in tested
+            ],
             data_run=place,
         )
         for place, (story, told) in enumerate(zip(stories, facts, strict=True))
@@ -74,6 +83,11 @@ def comparing_section(stories: Sequence[Story], facts: Sequence[Facts]) -> Html:
         element("fieldset", element("legend", phrase("compare.against")), choices),
         charts,
     )
+
+
+def tested_metrics(stories: Sequence[Story]) -> list[str]:
+    """Return the metrics of the test parts of any of the runs, the loss first."""
+    return metric_names([story.run.test or {} for story in stories])[:MOST_TESTED]
 
 
 def _told(name: str, facts: Facts) -> Child:

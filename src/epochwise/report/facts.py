@@ -143,6 +143,10 @@ def _speed_facts(story: Story) -> dict[str, Fact]:
     facts: dict[str, Fact] = {}
     if rates.size:
         facts["rate.first"], facts["rate.last"] = _float32(rates[0]), _float32(rates[-1])
+        done = stretches.rate_iterations[np.isfinite(stretches.learning_rate)]
+        for name, place in (("highest", int(rates.argmax())), ("lowest", int(rates.argmin()))):
+            facts[f"rate.{name}"] = _float32(rates[place])
+            facts[f"rate.{name}_iteration"] = int(done[place])
     if stretches.elapsed.size:
         facts["spent.seconds"] = float(stretches.elapsed[-1])
     seconds = float(stretches.seconds.sum())

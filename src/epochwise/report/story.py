@@ -58,13 +58,16 @@ class Stretches:
         seconds: what the stretch took, compiling and evaluating left out [s].
         elapsed: from the first iteration to the end of the stretch, compiling and
             evaluating included [s].
-        learning_rate: of the stretch's last update; NaN where it is not known.
+        rate_iterations: where a learning rate was noted: at the end of each stretch, and
+            where in it the rate was highest and lowest; of shape `(m,)` [iterations].
+        learning_rate: there, of shape `(m,)`; NaN where it is not known.
     """
 
     iterations_done: Counts
     samples_done: Counts
     seconds: Floats
     elapsed: Floats
+    rate_iterations: Counts
     learning_rate: Floats
 
 
@@ -164,6 +167,7 @@ class _Notes:
     _samples: array[int] = field(default_factory=lambda: array("q"))
     _seconds: array[float] = field(default_factory=lambda: array("d"))
     _elapsed: array[float] = field(default_factory=lambda: array("d"))
+    _rate_places: array[int] = field(default_factory=lambda: array("q"))
     _rates: array[float] = field(default_factory=lambda: array("d"))
     _now: float = 0.0
     _seconds_in_epoch: float = 0.0
@@ -191,8 +195,15 @@ class _Notes:
                 self._samples.append(event.position.samples_done)
                 self._seconds.append(event.seconds)
                 self._elapsed.append(self._now)
-                rate = event.learning_rate
-                self._rates.append(np.nan if rate is None else rate)
+                here = event.position.iterations_done
+                noted: dict[int, float | None] = {
+                    **event.learning_rates,
+                    here: event.learning_rate,
+                }
+                for place in sorted(one for one in noted if one <= here):
+                    rate = noted[place]
+                    self._rate_places.append(place)
+                    self._rates.append(np.nan if rate is None else rate)
                 for iteration, sizes in event.update_sizes.items():
                     for layer, size in sizes.items():
                         self.update_sizes.setdefault(layer, []).append((iteration, size))
@@ -210,6 +221,7 @@ class _Notes:
             samples_done=np.array(self._samples, np.int64),
             seconds=np.array(self._seconds, np.float64),
             elapsed=np.array(self._elapsed, np.float64),
+            rate_iterations=np.array(self._rate_places, np.int64),
             learning_rate=np.array(self._rates, np.float64),
         )
 

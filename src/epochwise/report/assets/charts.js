@@ -32,12 +32,12 @@ globalThis.epochwise = (() => {
       if (!plain) return value.toExponential(digits).replace(/(\.\d*?)0+e/, "$1e").replace(/\.?e\+?/, "e");
       return value.toLocaleString("en", { maximumFractionDigits: digits });
     };
-    for (let digits = 0; digits < 15; digits++) {
-      const texts = splits.map(write(digits));
-      const exact = values.every((value, i) => Math.abs(Number(write(digits)(value).replaceAll(",", "")) - value) <= 1e-9 * largest);
-      if (exact) return texts;
+    const steps = values.slice(1).map((value, i) => Math.abs(value - values[i])).filter((step) => step > 0);
+    const nothing = 1e-3 * Math.min(largest, ...steps);
+    for (let digits = 0; ; digits++) {
+      const read = (value) => Number(write(digits)(value).replaceAll(",", ""));
+      if (digits === 15 || values.every((value) => Math.abs(read(value) - value) <= nothing)) return splits.map(write(digits));
     }
-    return splits.map(write(15));
   }
 
   // As much room as the widest label of an axis takes.
@@ -45,7 +45,16 @@ globalThis.epochwise = (() => {
     const axis = u.axes[place];
     u.ctx.font = axis.font[0];
     const widest = Math.max(0, ...(texts ?? []).map((text) => u.ctx.measureText(text).width));
-    return Math.max(50, Math.ceil(widest / devicePixelRatio) + axis.gap + 12);
+    return Math.max(62, Math.ceil(widest / devicePixelRatio) + axis.gap + 12);
+  }
+
+  // On a logarithmic axis of many powers of ten, as many of them as there is room for.
+  function powersOfTen(u, place, min, max) {
+    const [from, to] = [Math.ceil(Math.log10(min) - 1e-9), Math.floor(Math.log10(max) + 1e-9)];
+    const stride = Math.ceil(((to - from) * 24 * devicePixelRatio) / u.bbox.height);
+    const powers = [];
+    for (let power = Math.ceil(from / stride) * stride; power <= to; power += stride) powers.push(Number(`1e${power}`));
+    return powers;
   }
 
   function element(tag, attributes = {}, ...children) {
@@ -54,6 +63,8 @@ globalThis.epochwise = (() => {
     made.append(...children);
     return made;
   }
+
+  const POWERS = 5; // of ten: an axis that spans more has no labels and lines between them
 
   const STYLES = {
     faint: { width: 1, points: { show: false } },
@@ -254,7 +265,7 @@ globalThis.epochwise = (() => {
       const axis = { stroke: () => colour("soft"), grid: { stroke: () => colour("line"), width: 1 }, ticks: { show: false } };
       const axes = [
         { ...axis, grid: { show: false }, values: (u, splits) => axisTexts(splits), space: 80, size: 30, ...this.ticks() },
-        { ...axis, values: (u, splits) => axisTexts(splits), size: axisSize },
+        { ...axis, values: (u, splits) => axisTexts(splits), size: axisSize, ...this.powers() },
       ];
       if (perEpoch) {
         axes.push({
@@ -327,6 +338,13 @@ globalThis.epochwise = (() => {
       if (this.axis !== "batch_size") return {};
       const sizes = new Set(this.spec.series.flatMap((one) => this.places(one)));
       return { splits: () => [...sizes].sort((a, b) => a - b), filter: (u, splits) => splits };
+    }
+
+    powers() {
+      if (!this.log) return {};
+      const seen = this.spec.series.flatMap((one) => one.y.filter((value) => value > 0));
+      if (!seen.length || Math.log10(seen.reduce((a, b) => Math.max(a, b)) / seen.reduce((a, b) => Math.min(a, b))) < POWERS) return {};
+      return { splits: powersOfTen, filter: (u, splits) => splits };
     }
 
     // All charts of a run cover the same iterations, unless one is zoomed.

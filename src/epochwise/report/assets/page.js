@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { Chart } = globalThis.epochwise;
+  const { Chart, element } = globalThis.epochwise;
   const root = document.documentElement;
   const drawn = new Map(); // "run/chart" -> Chart
   let data = dataOf(document);
@@ -29,6 +29,7 @@
       button.setAttribute("aria-pressed", String(button.dataset.language === language));
     }
     for (const chart of drawn.values()) chart.speak();
+    for (const table of document.querySelectorAll("table:has(.label)")) fit(table.parentElement);
   }
 
   // Charts
@@ -54,6 +55,7 @@
   }
 
   function listen(part) {
+    label(part);
     for (const details of part.querySelectorAll("details")) details.addEventListener("toggle", draw);
     for (const choice of part.querySelectorAll("input[name=axis]")) {
       choice.checked = choice.value === axis;
@@ -62,6 +64,31 @@
         for (const [key, chart] of drawn) if (key.startsWith("/")) chart.against(axis);
       });
     }
+  }
+
+  // Where a wide table does not fit, each row is shown as a card: every cell gets its head.
+  function label(part) {
+    for (const table of part.querySelectorAll("table")) {
+      const heads = table.querySelectorAll("thead th");
+      if (heads.length < 5) continue;
+      for (const row of table.querySelectorAll("tbody tr")) {
+        [...row.children].forEach((cell, i) => {
+          if (!cell.hasChildNodes()) return;
+          const named = element("span", { class: "label" });
+          named.append(...[...heads[i].childNodes].map((one) => one.cloneNode(true)));
+          cell.replaceChildren(named, element("span", {}, ...cell.childNodes));
+        });
+      }
+      fitting.observe(table.parentElement);
+    }
+  }
+
+  const fitting = new ResizeObserver((entries) => { for (const one of entries) fit(one.target); });
+
+  function fit(box) {
+    const table = box.firstElementChild;
+    table.classList.remove("cards");
+    table.classList.toggle("cards", box.scrollWidth > box.clientWidth);
   }
 
   // Begin
