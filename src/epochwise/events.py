@@ -34,6 +34,9 @@ from epochwise.plan import Plan
 from epochwise.position import Position
 from epochwise.state import TrainingState
 
+KEPT_ELSEWHERE = {"recorded": False}
+"""Of a field that no row of a record holds: the plan is in its header, losses in its series."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopReason:
@@ -87,7 +90,7 @@ class RunBegun:
             epochs tell [iterations].
     """
 
-    plan: Plan | None
+    plan: Plan | None = field(default=None, metadata=KEPT_ELSEWHERE)
     epochs: int | None
     position: Position
     engine: EngineDescription
@@ -132,8 +135,8 @@ class IterationsDone:
 
     epoch_index: int
     position: Position
-    losses: tuple[float, ...]
-    samples: tuple[int, ...]
+    losses: tuple[float, ...] = field(default=(), metadata=KEPT_ELSEWHERE)
+    samples: tuple[int, ...] = field(default=(), metadata=KEPT_ELSEWHERE)
     metrics: Mapping[str, float]
     learning_rate: float | None
     seconds: float

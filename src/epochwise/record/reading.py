@@ -20,26 +20,12 @@ import numpy.typing as npt
 
 from epochwise.errors import RunError
 from epochwise.events import (
-    BestEvaluation,
-    Branched,
-    CheckpointCommitted,
-    CheckpointFailed,
-    EngineDescription,
-    EpochBegun,
-    EpochDone,
-    Evaluated,
-    EvaluationBegun,
-    Event,
-    IterationsDone,
     Listener,
     RunBegun,
     Stopped,
-    StopReason,
 )
-from epochwise.plan import Plan
-from epochwise.position import Position
+from epochwise.record.codec import event_of_row, read_as
 from epochwise.record.header import HEADER_FILE, Header
-from epochwise.record.jsontext import number, numbers
 from epochwise.record.recorder import EVENTS_FILE, LOSS_FILE, SERIES_FILE
 from epochwise.record.run import Run, Seconds
 from epochwise.record.tally import Tally
@@ -80,7 +66,7 @@ def read_run(path: Path, *, listeners: Sequence[Listener] = ()) -> StoredRun:
     first: RunBegun | None = None
     for row in _whole_rows(folder.read(EVENTS_FILE) or b""):
         try:
-            event = _event(row, header.plan)
+            event = event_of_row(row, header.plan)
             if isinstance(event, Stopped):
                 ending = _ending(row)
             if isinstance(event, RunBegun) and first is None:
@@ -136,7 +122,7 @@ def read_tally(path: Path) -> Tally:
     stored = read_run(path)
     tally = Tally(losses=stored.run.losses)
     for row in _whole_rows(RunFolder(path).read(EVENTS_FILE) or b""):
-        tally.on_event(_event(row, stored.header.plan))
+        tally.on_event(event_of_row(row, stored.header.plan))
     return tally
 
 
@@ -216,124 +202,13 @@ def _whole_rows(data: bytes) -> Iterator[Row]:
         yield row
 
 
-def _event(row: Row, plan: Plan | None) -> Event:
-    """Return the event that a line tells of; the losses are not in it."""
-    kind = row["event"]
-    position = Position.from_json(row["position"])
-    if kind == "run_begun":
-        epochs = row["epochs"]
-        return RunBegun(
-            plan=plan,
-            epochs=None if epochs is None else _count(epochs),
-            position=position,
-            engine=EngineDescription(**{key: str(row["engine"][key]) for key in _ENGINE_KEYS}),
-            compile_seconds=number(row["compile_seconds"]),
-            iterations=None if row.get("iterations") is None else _count(row["iterations"]),
-        )
-    if kind == "stopped":
-        return Stopped(
-            position=position,
-            reason=StopReason(
-                rule=str(row["reason"]["rule"]), sentence=str(row["reason"]["sentence"])
-            ),
-            updates={str(name): _count(made) for name, made in row["updates"].items()},
-            best=_best(row.get("best")),
-            restored=bool(row.get("restored", False)),
-            notes=tuple(str(note) for note in row.get("notes", ())),
-        )
-    if kind == "checkpoint_committed":
-        return CheckpointCommitted(position=position, name=str(row["name"]))
-    if kind == "checkpoint_failed":
-        return CheckpointFailed(position=position, sentence=str(row["sentence"]))
-    epoch_index = _count(row["epoch_index"])
-    if kind == "epoch_begun":
-        per_epoch = row["iterations_per_epoch"]
-        return EpochBegun(
-            epoch_index=epoch_index,
-            position=position,
-            iterations_per_epoch=None if per_epoch is None else _count(per_epoch),
-        )
-    if kind == "branched":
-        return Branched(
-            epoch_index=epoch_index, position=position, sentence=str(row["sentence"])
-        )
-    if kind == "evaluation_begun":
-        return EvaluationBegun(epoch_index=epoch_index, position=position)
-    metrics = numbers(row["metrics"])
-    if kind == "epoch_done":
-        return EpochDone(
-            epoch_index=epoch_index,
-            position=position,
-            metrics=metrics,
-            whole=bool(row["whole"]),
-        )
-    spent = {key: number(row[key]) for key in ("seconds", "compile_seconds")}
-    if kind == "evaluated":
-        samples = row["samples"]
-        return Evaluated(
-            epoch_index=epoch_index,
-            position=position,
-            metrics=metrics,
-            samples=None if samples is None else _count(samples),
-            **spent,
-        )
-    if kind == "iterations_done":
-        rate = row["learning_rate"]
-        return IterationsDone(
-            epoch_index=epoch_index,
-            position=position,
-            losses=(),
-            samples=(),
-            metrics=metrics,
-            learning_rate=None if rate is None else number(rate),
-            learning_rates={
-                _count(int(place)): number(one)
-                for place, one in row.get("learning_rates", {}).items()
-            },
-            epoch_goes_on=bool(row["epoch_goes_on"]),
-            update_sizes={
-                int(iteration): numbers(sizes)
-                for iteration, sizes in row.get("update_sizes", {}).items()
-            },
-            **spent,
-        )
-    raise ValueError(f"{kind!r} is no kind of event")
-
-
-_ENGINE_KEYS = ("engine", "backend", "device", "execution", "reason")
-
-
-def _best(recorded: Mapping[str, Any] | None) -> BestEvaluation | None:
-    """Return the best evaluation that a line tells of."""
-    if recorded is None:
-        return None
-    return BestEvaluation(
-        metric=str(recorded["metric"]),
-        value=number(recorded["value"]),
-        epochs_done=_count(recorded["epochs_done"]),
-        iterations_done=_count(recorded["iterations_done"]),
-    )
-
-
 def _ending(row: Row) -> dict[str, Any]:
     """Return what the last line tells beside the event, as `Tally.run` takes it."""
-    test, digest = row["test"], row["weights_sha256"]
     return {
-        "test": None if test is None else numbers(test),
-        "weights_sha256": None if digest is None else str(digest),
+        "test": read_as(dict[str, float] | None, row["test"]),
+        "weights_sha256": read_as(str | None, row["weights_sha256"]),
         "seconds": Seconds.from_json(row["seconds"]),
     }
-
-
-def _count(value: object) -> int:
-    """Return a count that is one.
-
-    Raises:
-        ValueError: it is no integer of 0 or more.
-    """
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is no count")
-    return value
 
 
 def _cut(data: bytes, size: int) -> bytes:

@@ -20,7 +20,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,25 +28,15 @@ import numpy as np
 from epochwise.data.samples import Array
 from epochwise.errors import RunError
 from epochwise.events import (
-    BatchEvaluated,
-    BestEvaluation,
-    Boundary,
-    Branched,
-    CheckpointCommitted,
-    CheckpointFailed,
-    EngineDescription,
     EpochBegun,
     EpochDone,
-    Evaluated,
-    EvaluationBegun,
     Event,
     IterationsDone,
     RunBegun,
     Stopped,
-    StopReason,
 )
-from epochwise.position import Position
 from epochwise.record.arrays import write_weights
+from epochwise.record.codec import NOT_RECORDED, event_row
 from epochwise.record.header import Header
 from epochwise.record.jsontext import json_text
 from epochwise.record.run import Run
@@ -128,7 +118,7 @@ class Recorder:
             if self._clock() - self._flushed >= FLUSH_SECONDS:
                 self._flush()
             return
-        if isinstance(event, (Boundary, BatchEvaluated)):  # leave no line
+        if isinstance(event, NOT_RECORDED):
             return
         self._write_segments()
         if isinstance(event, EpochBegun) and event.position.iterations_in_epoch_done:
@@ -296,44 +286,3 @@ def _last_at(data: bytes) -> float:
     """Return the time of the last line [s]; 0 where there is none."""
     lines = data.splitlines()
     return float(json.loads(lines[-1])["at"]) if lines else 0.0
-
-
-def event_row(event: Event) -> dict[str, Any]:
-    """Return an event as its line keeps it; the losses of iterations are in the series.
-
-    Example:
-        >>> from epochwise.position import START
-        >>> event_row(EvaluationBegun(epoch_index=0, position=START))["event"]
-        'evaluation_begun'
-    """
-    row: dict[str, Any] = {"event": KINDS[type(event)]}
-    for field in fields(event):
-        if field.name in _KEPT_ELSEWHERE.get(type(event), ()):
-            continue
-        value = getattr(event, field.name)
-        row[field.name] = asdict(value) if isinstance(value, _PARTS) else value
-    return row
-
-
-KINDS: dict[type[Event], str] = {
-    RunBegun: "run_begun",
-    EpochBegun: "epoch_begun",
-    IterationsDone: "iterations_done",
-    EvaluationBegun: "evaluation_begun",
-    Evaluated: "evaluated",
-    Branched: "branched",
-    CheckpointCommitted: "checkpoint_committed",
-    CheckpointFailed: "checkpoint_failed",
-    EpochDone: "epoch_done",
-    Stopped: "stopped",
-}
-"""The name of each kind of event in a record."""
-
-
-_PARTS = (Position, EngineDescription, StopReason, BestEvaluation)
-
-_KEPT_ELSEWHERE: dict[type[Event], frozenset[str]] = {
-    RunBegun: frozenset({"plan"}),
-    IterationsDone: frozenset({"losses", "samples"}),
-}
-"""Fields that no line repeats: the plan is in the header, the others in the series."""
