@@ -10,8 +10,11 @@ import re
 from dataclasses import dataclass
 
 from epochwise.errors import PlanError
+from epochwise.numbers import hold_whole_numbers, real_number
 
 SECONDS_PER_MINUTE = 60.0
+
+_REMEDY = 'write "1ep" (epochs), "500it" (iterations), "30s" or "5min".'
 
 _WRITTEN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ep|it|s|min)\s*")
 
@@ -39,16 +42,21 @@ class Duration:
 
     def __post_init__(self) -> None:
         """Refuse what is no duration."""
-        counts = [self.epochs, self.iterations]
-        given = [amount for amount in (*counts, self.seconds) if amount is not None]
+        given = [
+            amount
+            for amount in (self.epochs, self.iterations, self.seconds)
+            if amount is not None
+        ]
         if len(given) != 1:
             raise _refused(
                 f"epochs={self.epochs}, iterations={self.iterations}, {self.seconds} s"
             )
-        if any(count is not None and (type(count) is not int or count < 1) for count in counts):
-            raise _refused(str(given[0]))
-        if self.seconds is not None and not 0 < self.seconds < math.inf:
-            raise _refused(f"{self.seconds}s")
+        hold_whole_numbers(self, "epochs", "iterations", remedy=_REMEDY)
+        if self.seconds is not None:
+            seconds = real_number(self.seconds)
+            if seconds is None or not 0 < seconds < math.inf:
+                raise _refused(f"{self.seconds}s")
+            object.__setattr__(self, "seconds", seconds)
 
     def __str__(self) -> str:
         """Return it as people write it, and `parse` reads it."""
@@ -90,5 +98,5 @@ class Duration:
 def _refused(written: str) -> PlanError:
     return PlanError(
         f"{written} is no duration: it needs a number of at least 1 with its unit.",
-        'write "1ep" (epochs), "500it" (iterations), "30s" or "5min".',
+        _REMEDY,
     )

@@ -17,10 +17,8 @@ from typing import Any, SupportsIndex, TypedDict, Unpack, cast
 from epochwise import counts
 from epochwise.counts import Remainder
 from epochwise.errors import PlanError, Problem, RunError
+from epochwise.numbers import LARGEST, noted_whole_number, too_large
 from epochwise.position import Position
-
-LARGEST = 10**30
-"""No count may exceed this; far beyond any training, it only stops a slip of the hand."""
 
 SHORT = 8
 """A last batch is called short when each of its samples counts as this many others."""
@@ -112,11 +110,11 @@ class Plan:
         """Check every number and solve for the missing ones."""
         problems: list[Problem] = []
         size = _Size(
-            samples=_count("samples", samples, problems),
-            batch_size=_count("batch_size", batch_size, problems),
+            samples=noted_whole_number("samples", samples, problems),
+            batch_size=noted_whole_number("batch_size", batch_size, problems),
             remainder=_remainder(remainder, problems),
             microbatch_size=_optional_count("microbatch_size", microbatch_size, problems),
-            devices=_count("devices", devices, problems),
+            devices=noted_whole_number("devices", devices, problems),
         )
         length = _Length(
             epochs=_epochs(epochs, problems),
@@ -474,53 +472,9 @@ class Plan:
 # Checking one argument.
 
 
-def _count(name: str, value: Any, problems: list[Problem]) -> int | None:
-    """Return a whole number of at least 1, or note why it is none."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
-        problems.append(_not_whole(name, value))
-        return None
-    if abs(number) > LARGEST:
-        problems.append(_too_large(name))
-        return None
-    if number < 1:
-        problems.append(Problem(f"{name}={number} is less than 1.", f"use {name}=1 or more."))
-        return None
-    return number
-
-
 def _optional_count(name: str, value: object, problems: list[Problem]) -> int | None:
     """Return the same for an argument that may be left out."""
-    return None if value is None else _count(name, value, problems)
-
-
-def _not_whole(name: str, value: object) -> Problem:
-    """Say why a value is no count, and name the whole numbers next to it."""
-    if isinstance(value, (float, Fraction)) and 1 <= value <= LARGEST:
-        below, above = math.floor(value), math.ceil(value)
-        if below == above:
-            return Problem(
-                f"{name}={value!r} is a {type(value).__name__}; counts are exact integers.",
-                f"use {name}={below}.",
-            )
-        return Problem(
-            f"{name}={value!r} is not a whole number.",
-            f"use {name}={below} or {name}={above}.",
-        )
-    return Problem(
-        f"{name}={value!r} is not a whole number of at least 1.",
-        f"give {name} as an integer, {name}=1 or more.",
-    )
-
-
-def _too_large(name: str) -> Problem:
-    return Problem(
-        f"{name} lies beyond 10^30, more than any training has.",
-        f"use a smaller {name}, {name}=1 or more.",
-    )
+    return None if value is None else noted_whole_number(name, value, problems)
 
 
 def _remainder(value: object, problems: list[Problem]) -> Remainder | None:
@@ -552,10 +506,10 @@ def _epochs(value: object, problems: list[Problem]) -> Fraction | None:
                 )
             )
             return None
-        number = _count("epochs", value, problems)
+        number = noted_whole_number("epochs", value, problems)
         return None if number is None else Fraction(number)
     if max(abs(value.numerator), value.denominator) > LARGEST:
-        problems.append(_too_large("epochs"))
+        problems.append(too_large("epochs"))
         return None
     if value <= 0:
         problems.append(

@@ -155,7 +155,7 @@ def test_validation_freq_is_the_epochs_between_two_evaluations() -> None:
     assert [event.position.epochs_done for event in seen.seen] == [2, 4]
 
 
-@pytest.mark.parametrize("freq", [0, -1, 1.5, True, [1, 2]])
+@pytest.mark.parametrize("freq", [0, -1, 1.5, True, [1, 0]])
 def test_a_validation_freq_that_is_no_count_is_refused(freq: Any) -> None:
     """The error names the value."""
     with pytest.raises(PlanError, match="validation_freq="):
@@ -203,7 +203,7 @@ def test_initial_epoch_is_refused_with_what_to_give_instead() -> None:
     with pytest.raises(PlanError, match="initial_epoch=3") as refused:
         epochwise.fit(network(), X, Y, epochs=5, initial_epoch=3, verbose=0)
 
-    assert "epochs=5" in str(refused.value)
+    assert "give epochs=2," in str(refused.value)
 
 
 def test_what_batches_bring_themselves_is_refused_together() -> None:

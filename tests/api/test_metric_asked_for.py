@@ -67,8 +67,8 @@ def test_a_metric_that_will_not_be_there_is_refused_before_training(
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
-def test_the_names_of_a_step_of_ones_own_are_not_foretold() -> None:
-    """Its logs are known once it was run."""
+def test_the_names_of_a_step_of_ones_own_are_found_by_trying_it() -> None:
+    """Its logs are known once it was run, on one batch and undone."""
 
     class Own(keras.Model):
         def __init__(self) -> None:

@@ -684,8 +684,8 @@ def test_problems_of_size_and_seed_are_told_together() -> None:
         Order(samples=0, seed=-1)
 
     assert [problem.what for problem in caught.value.problems] == [
-        "samples=0 is out of range.",
-        "seed=-1 is out of range.",
+        "samples=0 is less than 1.",
+        "seed=-1 is less than 0.",
     ]
 
 

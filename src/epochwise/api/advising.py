@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from epochwise.api.job import Job, with_microbatches
 from epochwise.api.material import Material
 from epochwise.choosing.batch_size.advice import Advice, Goal
@@ -25,6 +23,7 @@ from epochwise.data.samples import Samples, leaves
 from epochwise.engines.select import probe_for
 from epochwise.errors import DataError, ModelError, PlanError
 from epochwise.models import constant_rate
+from epochwise.numbers import whole_number
 from epochwise.plan import Plan
 from epochwise.stopping import Target, parse_target
 from epochwise.stopping.metrics import VALIDATION, better_of
@@ -191,15 +190,11 @@ def _sizes(sizes: Sequence[int] | None, own: int, samples: int) -> tuple[int, ..
         inside = [size for size in powers if SMALLEST <= size <= LARGEST]
         whole = [samples] if samples <= LARGEST else []
         return tuple(sorted({*(inside or powers), *whole, min(own, samples)}))
-    sizes = [int(size) if isinstance(size, np.integer) else size for size in sizes]
-    wrong = [size for size in sizes if type(size) is not int or not 1 <= size <= samples]
-    if wrong or not sizes:
-        raise PlanError(
-            f"sizes={sizes}: {wrong or 'nothing'} is no batch size for a training set of "
-            f"{samples:,} samples.",
-            f"use sizes=[16, 64, 256] with numbers from 1 to {samples}.",
-        )
-    return tuple(sorted(set(sizes)))
+    remedy = f"use sizes=[16, 64, 256] with numbers from 1 to {samples}."
+    told = {whole_number("sizes", size, most=samples, remedy=remedy) for size in sizes}
+    if not told:
+        raise PlanError("sizes=[] leaves no batch size to choose from.", remedy)
+    return tuple(sorted(told))
 
 
 def _watched(goal: Goal | None, material: Material) -> Watched:

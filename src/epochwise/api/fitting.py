@@ -22,7 +22,7 @@ from epochwise.api.settings import (
     Settings,
     Stop,
     checkpoint_interval,
-    evaluation_interval,
+    evaluation_settings,
     length_settings,
     stopping_settings,
 )
@@ -33,8 +33,9 @@ from epochwise.durations import Duration
 from epochwise.engines.select import check_compiled, on_device
 from epochwise.events import Listener
 from epochwise.exits import telling_exits
-from epochwise.framework import select_backend
+from epochwise.framework import framework_limits, select_backend
 from epochwise.loop.course import Keep
+from epochwise.numbers import whole_number
 from epochwise.progress import Progress, progress, resume_call
 from epochwise.record import Header, Run, RunFolder, Tally, locked, require_free
 from epochwise.state import TrainingState
@@ -58,7 +59,7 @@ def fit(
     steps_per_epoch: int | None = None,
     validation_steps: int | None = None,
     validation_batch_size: int | None = None,
-    validation_freq: int = 1,
+    validation_freq: int | Sequence[int] = 1,
     *,
     max_epochs: int | None = None,
     iterations: int | None = None,
@@ -98,8 +99,9 @@ def fit(
         callbacks: Keras callbacks, several, one or `None`.
         validation_split: the share of the samples held out for validation, in [0, 1):
             stratified by class and seeded; with `shuffle=False` the last ones, as Keras.
-        validation_data: `(x, y)` or `(x, y, sample_weight)`, or batches that somebody
-            else forms; evaluated after each epoch.
+        validation_data: `(x, y)` or `(x, y, sample_weight)`, `(x,)` or x for a model
+            without targets, or batches that somebody else forms; evaluated after each
+            epoch.
         shuffle: whether each epoch is a new permutation.
         class_weight: a weight for each class, by its number.
         sample_weight: a weight for each sample, shape `(N,)`.
@@ -108,7 +110,8 @@ def fit(
             from pass after pass; with arrays an epoch is every sample once.
         validation_steps: batches of the validation data to evaluate; `None` for all.
         validation_batch_size: samples in each of them; `None` for `batch_size`.
-        validation_freq: epochs from one evaluation to the next [epochs].
+        validation_freq: epochs from one evaluation to the next [epochs]; or a list of the
+            epochs to evaluate after, counted from 1.
         max_epochs: the bound of `"auto"` [epochs]; `None` for 100, or for `iterations`
             alone where they are given. A `TimeLimit` among `stop` is another bound.
         iterations: weight updates in all [iterations].
@@ -180,8 +183,10 @@ def fit(
         remainder=remainder,
         microbatch_size=microbatch_size,
         segments=segments,
-        evaluate_every=evaluation_interval(evaluate_every, validation_freq),
-        validation_batches=validation_steps,
+        **evaluation_settings(evaluate_every, validation_freq),
+        validation_batches=None
+        if validation_steps is None
+        else whole_number("validation_steps", validation_steps),
         checkpoint_every=checkpoint_interval(checkpoint_every, run_dir),
         **stopping_settings(
             stop, best_metric=best_metric, keep=keep, auto_epochs=epochs == "auto"
@@ -196,6 +201,7 @@ def fit(
     from epochwise.engines.on_keras_callbacks import listed  # imports the framework
 
     callbacks = listed(callbacks)
+    settings = replace(settings, **framework_limits())
     job = going_on(job_of_given(model, given, settings))
     with ExitStack() as stack:
         kept = None
@@ -255,6 +261,14 @@ def trained(
     from epochwise.engines.on_keras_callbacks import KerasCallbacks
 
     tally = Tally() if tally is None else tally
+    for sentence in job.settings.limits:
+        shown.note(sentence)
+    together = getattr(job.model, "steps_per_execution", 1)
+    if together != 1:
+        shown.note(
+            f"steps_per_execution={together} of compile is not used: how many iterations a "
+            "call makes follows from the model, and changes no weight."
+        )
     adapter = KerasCallbacks(
         job.model,
         callbacks,

@@ -60,7 +60,7 @@ def job_of(
     if engine is None:
         engine = _engine(model, material, settings, settings.microbatch_size)
     course = course_of(settings, material)
-    _check_metrics(model, course)
+    _check_metrics(model, engine, course)
     return Job(
         model=model,
         engine=engine,
@@ -71,25 +71,50 @@ def job_of(
     )
 
 
-def _check_metrics(model: Any, course: Course) -> None:
+def _check_metrics(model: Any, engine: Engine[Any, Any], course: Course) -> None:
     """Refuse a metric that is looked at and that the history will not have.
 
     Raises:
         PlanError: there is one.
     """
-    best = () if course.best is None else (course.best.metric,)
-    wanted = (*course.stop.metrics, *best)
+    wanted = [("metric", metric) for metric in course.stop.metrics]
+    if course.best is not None and ("metric", course.best.metric) not in wanted:
+        wanted.append(("best_metric", course.best.metric))
     if not wanted:
         return
     from epochwise.engines.values import metric_names  # imports the framework
 
     names = metric_names(model)
-    if names is None:
-        return
-    if course.validation is not None:
+    if names is not None and course.validation is not None:
         names += [f"{VALIDATION}{name}" for name in names]
-    for metric in wanted:
-        check_metric(metric, names)
+    elif names is None:
+        names = _names_tried(engine, course)
+    if names is not None:
+        for argument, metric in wanted:
+            check_metric(metric, names, argument)
+
+
+def _names_tried(engine: Engine[Any, Any], course: Course) -> list[str] | None:
+    """Return the names that the user's own steps log, by one iteration that is undone.
+
+    `None` where the batches are not ours: they may be had only once.
+    """
+    feeds = [course.feed, *([] if course.validation is None else [course.validation])]
+    if not all(feed.is_pure for feed in feeds):
+        return None
+    values = engine.take()
+    try:
+        _, pending = engine.run(
+            engine.take(fresh_metrics=True), engine.load(course.feed.window(0, 0)), 0, 1
+        )
+        names = list(pending.wait().metrics)
+        if course.validation is not None:
+            loaded = engine.load(course.validation.window(0, 0), evaluating=True)
+            _, pending = engine.evaluate(engine.take(fresh_metrics=True), loaded, 0, 1)
+            names += [f"{VALIDATION}{name}" for name in pending.wait().metrics]
+    finally:
+        engine.give_back(values)
+    return names
 
 
 def with_microbatches(job: Job, microbatch_size: int | None) -> Engine[Any, Any]:
@@ -136,15 +161,26 @@ def course_of(settings: Settings, material: Material) -> Course:
     return Course(
         feed=material.feed,
         plan=plan,
-        epochs=None if settings.epochs is None else math.ceil(settings.epochs),
+        epochs=_least(
+            None if settings.epochs is None else math.ceil(settings.epochs),
+            settings.most_epochs,
+        ),
         iterations=settings.iterations if plan is None else plan.iterations,
         validation=material.validation,
         evaluate_every_epochs=settings.evaluate_every.epochs,
         evaluate_every_iterations=settings.evaluate_every.iterations,
-        validation_batches=settings.validation_batches,
+        evaluate_at_epochs=settings.evaluate_at_epochs,
+        validation_batches=_least(
+            settings.validation_batches, settings.most_iterations_per_epoch
+        ),
         cuts=() if saved is None else (saved,),
         stop=settings.rules,
         best=settings.best,
         pacing=settings.pacing(plan),
         keep=settings.keep,
     )
+
+
+def _least(*bounds: int | None) -> int | None:
+    """Return the smallest of the bounds that there are; `None` without any."""
+    return min((bound for bound in bounds if bound is not None), default=None)

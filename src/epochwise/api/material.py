@@ -25,6 +25,7 @@ from epochwise.data.given import (
 from epochwise.data.order import Order
 from epochwise.data.samples import Array, Samples, leaves
 from epochwise.data.split import Split, split
+from epochwise.numbers import hold_whole_numbers
 from epochwise.plan import Plan
 from epochwise.record import data_sha256
 
@@ -50,6 +51,10 @@ class Given:
     validation_data: Any = None
     validation_batch_size: int | None = None
     steps_per_epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the counts once."""
+        hold_whole_numbers(self, "validation_batch_size", "steps_per_epoch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -158,8 +163,10 @@ def material_of_samples(
         PlanError: the counts cannot be.
     """
     rows = None if parted is None else parted.train
-    plan = settings.plan(samples.count if rows is None else rows.size)
-    check_epoch_asked(plan, steps_per_epoch)
+    count = samples.count if rows is None else rows.size
+    plan = settings.plan(count)
+    if settings.most_iterations_per_epoch is None:
+        check_epoch_asked(plan, steps_per_epoch)
     first = np.arange(plan.batch_size_of(0))
     example = samples.rows(first if rows is None else rows[first])
     apart = held_out if isinstance(held_out, Samples) else None
@@ -180,7 +187,7 @@ def material_of_samples(
         feed=ArrayFeed(
             train=samples,
             part=rows,
-            order=Order(samples=plan.samples, seed=settings.seed, shuffle=settings.shuffle),
+            order=Order(samples=count, seed=settings.seed, shuffle=settings.shuffle),
             plan=plan,
             gather=samples not in on_device,
             epochs_before=settings.epochs_before,
@@ -220,6 +227,7 @@ def _of_batches(given: Given, settings: Settings, fitting: Fitting) -> Material:
         shuffle=settings.shuffle,
         iterations_per_epoch=given.steps_per_epoch,
         told_as="steps_per_epoch",
+        most_iterations_per_epoch=settings.most_iterations_per_epoch,
         iterations=settings.iterations,
         prepare=weighing_by_class(given.class_weight),
     )
@@ -250,7 +258,9 @@ def _held_out(given: Given, settings: Settings) -> Samples | BatchFeed | None:
     """The validation data that were handed over."""
     if given.validation_data is None:
         return None
-    held_out = given_validation(given.validation_data, settings.validation_batches)
+    held_out = given_validation(
+        given.validation_data, settings.validation_batches, settings.most_iterations_per_epoch
+    )
     if isinstance(held_out, BatchFeed):
         refuse_beside_batches(
             {"validation_batch_size": given.validation_batch_size is not None},

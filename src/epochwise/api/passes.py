@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from epochwise import loop, models
-from epochwise.api.settings import Settings
+from epochwise.api.settings import Settings, seeds_named
 from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source, read_data
 from epochwise.choosing.one_pass import Answer, answer, measure, planned
 from epochwise.data.feed import ArrayFeed
@@ -29,6 +29,7 @@ from epochwise.errors import PlanError, TrainingError
 from epochwise.events import Evaluated
 from epochwise.exits import telling_exits
 from epochwise.framework import import_keras, select_backend
+from epochwise.numbers import whole_number
 from epochwise.plan import Plan
 from epochwise.stopping import AnyOf
 
@@ -194,6 +195,11 @@ def one_pass(
         >>> one_pass(build, x, y, batch_size=20, seeds=3).verdict
         'one pass is enough'
     """
+    batch_size = whole_number("batch_size", batch_size)
+    seed = whole_number("seed", seed, least=0)
+    if max_samples is not None:
+        max_samples = whole_number("max_samples", max_samples)
+    seeds = seeds_named(seeds)
     select_backend()
     samples = given_samples(x, y, None, None)
     targets = leaves(samples.y)
@@ -216,7 +222,7 @@ def one_pass(
         held_out,
         targets[0] if len(targets) == 1 else None,
         batch_size=batch_size,
-        seeds=range(seeds) if isinstance(seeds, int) else seeds,
+        seeds=seeds,
         validation_split=validation_split,
         max_samples=max_samples,
         seed=seed,

@@ -26,6 +26,7 @@ from epochwise.events import Listener
 from epochwise.exits import telling_exits
 from epochwise.framework import select_backend
 from epochwise.models import rate_after, schedule_of, stretch_schedule
+from epochwise.numbers import whole_number
 from epochwise.plan import Plan
 from epochwise.progress import Progress, progress
 from epochwise.record import (
@@ -215,7 +216,8 @@ def _extended(stored: StoredRun, settings: Settings, epochs: int) -> Settings:
         )
     plan = stored.run.plan
     planned = plan.epochs if plan is not None else settings.epochs
-    if type(epochs) is not int or (planned is not None and epochs <= planned):
+    epochs = whole_number("extend_to_epochs", epochs)
+    if planned is not None and epochs <= planned:
         raise PlanError(
             f"extend_to_epochs={epochs!r}, and {planned} epochs are planned already.",
             f"use extend_to_epochs={int(planned or 0) + 1} or more.",

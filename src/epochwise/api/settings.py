@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal
 
+import numpy as np
+
 from epochwise.counts import Remainder
-from epochwise.data.given import check_validation_freq
 from epochwise.durations import Duration
 from epochwise.errors import PlanError, RunError
 from epochwise.loop.course import Keep
+from epochwise.numbers import hold_whole_numbers, whole_number
 from epochwise.pacing import AutoEpochs, Pacing, Steady
 from epochwise.plan import Plan
 from epochwise.stopping import (
@@ -23,6 +25,7 @@ from epochwise.stopping import (
     rule_from_json,
     rule_to_json,
 )
+from epochwise.stopping.metrics import check_direction
 
 DEFAULT_METRIC = "val_loss"
 """What is best where no rule and nobody says it."""
@@ -66,6 +69,11 @@ class Settings:
             `iterations` is then the bound.
         schedule_stretch: how much longer a learning-rate schedule is than the model's
             own, because the run was extended.
+        evaluate_at_epochs: after which epochs the validation part is evaluated, counted
+            from 1; `None` to go by `evaluate_every`.
+        most_epochs: what ends the run early, as `keras.config.set_max_epochs` asks for.
+        most_iterations_per_epoch: what cuts every epoch short, as
+            `keras.config.set_max_steps_per_epoch` asks for; `None` for whole epochs.
     """
 
     batch_size: int | None = 32
@@ -86,6 +94,22 @@ class Settings:
     checkpoint_every: Duration | None = DEFAULT_CHECKPOINTS
     auto_epochs: bool = False
     schedule_stretch: Fraction = Fraction(1)
+    evaluate_at_epochs: tuple[int, ...] | None = None
+    most_epochs: int | None = None
+    most_iterations_per_epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the counts once, and hold them as Python's own numbers."""
+        hold_whole_numbers(
+            self,
+            "batch_size",
+            "iterations",
+            "microbatch_size",
+            "validation_batches",
+            "most_epochs",
+            "most_iterations_per_epoch",
+        )
+        hold_whole_numbers(self, "seed", "epochs_before", least=0)
 
     @property
     def rules(self) -> AnyOf:
@@ -154,7 +178,10 @@ class Settings:
             PlanError: they cannot be.
         """
         assert self.batch_size is not None
-        return Plan(
+        most = self.most_iterations_per_epoch
+        if most is not None:
+            samples = min(samples, most * self.batch_size)
+        plan = Plan(
             samples=samples,
             batch_size=self.batch_size,
             epochs=self.epochs,
@@ -162,6 +189,23 @@ class Settings:
             remainder=self.remainder,
             microbatch_size=self.microbatch_size,
         )
+        if self.most_epochs is not None and plan.epochs > self.most_epochs:
+            plan = plan.replace(epochs=self.most_epochs, iterations=None)
+        return plan
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What Keras's own settings limit, in sentences."""
+        epochs, iterations = self.most_epochs, self.most_iterations_per_epoch
+        told = []
+        if epochs is not None:
+            told.append(f"keras.config.set_max_epochs({epochs}) ends it after epoch {epochs}.")
+        if iterations is not None:
+            told.append(
+                f"keras.config.set_max_steps_per_epoch({iterations}) ends every epoch, and "
+                f"every evaluation, after {iterations} batches."
+            )
+        return tuple(told)
 
     def _needing(self) -> str | None:
         """The first metric of the validation part that is looked at."""
@@ -196,6 +240,8 @@ class Settings:
             kept["schedule_stretch"] = Fraction(kept["schedule_stretch"])
             kept["epochs"] = None if kept["epochs"] is None else Fraction(kept["epochs"])
             kept["stop"] = tuple(rule_from_json(rule) for rule in kept["stop"])
+            if kept.get("evaluate_at_epochs") is not None:
+                kept["evaluate_at_epochs"] = tuple(kept["evaluate_at_epochs"])
             return cls(**kept)
         except (KeyError, TypeError, ValueError, PlanError) as error:
             raise RunError(
@@ -204,27 +250,44 @@ class Settings:
             ) from error
 
 
-def evaluation_interval(evaluate_every: object, validation_freq: object = 1) -> Duration:
-    """Return how often the validation part is evaluated.
+def evaluation_settings(evaluate_every: object, validation_freq: object = 1) -> dict[str, Any]:
+    """Return `evaluate_every` and `evaluate_at_epochs` of the settings.
 
     Args:
         evaluate_every: a duration in epochs or iterations; `None` to go by the other.
-        validation_freq: Keras's own argument [epochs].
+        validation_freq: Keras's own argument: a number of epochs, or several epochs after
+            each of which to evaluate, counted from 1.
 
     Raises:
         PlanError: neither says it, or both do.
     """
-    epochs = check_validation_freq(validation_freq)
-    if evaluate_every is None:
-        return Duration(epochs=epochs)
-    every = Duration.parse(evaluate_every)
-    if every.seconds is not None or epochs != 1:
-        raise PlanError(
-            f"evaluate_every={str(every)!r} with validation_freq={epochs} does not say after "
-            "which epochs or iterations to evaluate; seconds differ from run to run.",
-            'use evaluate_every="1ep" or "500it" alone.',
-        )
-    return every
+    if evaluate_every is not None:
+        every = Duration.parse(evaluate_every)
+        if every.seconds is not None or validation_freq != 1:
+            raise PlanError(
+                f"evaluate_every={str(every)!r} with validation_freq={validation_freq!r} does "
+                "not say after which epochs or iterations to evaluate; seconds differ from run "
+                "to run.",
+                'use evaluate_every="1ep" or "500it" alone.',
+            )
+        return {"evaluate_every": every}
+    if isinstance(validation_freq, (list, tuple, set, range, np.ndarray)):
+        remedy = "list the epochs to evaluate after, from 1 on: validation_freq=[1, 5]."
+        at = [whole_number("validation_freq", one, remedy=remedy) for one in validation_freq]
+        if not at:
+            raise PlanError(
+                f"validation_freq={validation_freq!r} never evaluates.",
+                "leave out validation_data for that, or list epochs: validation_freq=[1, 5].",
+            )
+        return {"evaluate_at_epochs": tuple(sorted(set(at)))}
+    epochs = whole_number(
+        "validation_freq",
+        validation_freq,
+        remedy="give the epochs from one evaluation to the next, validation_freq=2, or the "
+        "epochs to evaluate after, validation_freq=[1, 5]; to never evaluate, leave out "
+        "validation_data.",
+    )
+    return {"evaluate_every": Duration(epochs=epochs)}
 
 
 def checkpoint_interval(checkpoint_every: object, run_dir: object) -> Duration | None:
@@ -263,6 +326,8 @@ def length_settings(
     Raises:
         PlanError: a word that is none, or a bound for a run that has its length.
     """
+    if max_epochs is not None:
+        max_epochs = whole_number("max_epochs", max_epochs)
     if epochs == "auto":
         bound = max_epochs or (None if iterations is not None else DEFAULT_BOUND)
         return {
@@ -279,7 +344,9 @@ def length_settings(
             'use epochs="auto", or leave max_epochs out.',
         )
     told = epochs if iterations is None else None
-    return {"epochs": None if told is None else Fraction(told), "iterations": iterations}
+    if told is not None and not isinstance(told, Fraction):
+        told = Fraction(whole_number("epochs", told))
+    return {"epochs": told, "iterations": iterations}
 
 
 def stopping_settings(
@@ -308,6 +375,8 @@ def stopping_settings(
             "weights changed: no weights have it.",
             f'use best_metric="val_{metric}" with validation_split=0.1, or keep="last".',
         )
+    if metric is not None and not any(metric in rule.metrics for rule in rules):
+        check_direction(metric)
     return {"stop": rules, "best_metric": metric, "keep": keep}
 
 
@@ -326,3 +395,15 @@ def _listed(stop: Stop) -> tuple[StopRule[Any], ...]:
         return ()
     has = any(isinstance(rule, NonFinite) for rule in rules)
     return rules if has else (NonFinite(), *rules)
+
+
+def seeds_named(seeds: Any) -> Sequence[int]:
+    """Return the seeds to train with: how many, counted from 0, or which.
+
+    Raises:
+        PlanError: one is no whole number.
+    """
+    remedy = "use seeds=3, or name them: seeds=[0, 1, 2]."
+    if isinstance(seeds, Iterable) and np.ndim(seeds):  # type: ignore[arg-type]
+        return [whole_number("seeds", one, least=0, remedy=remedy) for one in seeds]
+    return range(whole_number("seeds", seeds, remedy=remedy))

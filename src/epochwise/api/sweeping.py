@@ -22,7 +22,7 @@ from epochwise.api.keeping import header_of
 from epochwise.api.material import Material, material_of_samples, parted_samples
 from epochwise.api.resuming import is_finished
 from epochwise.api.running import pass_on, signals
-from epochwise.api.settings import Settings, stopping_settings
+from epochwise.api.settings import Settings, seeds_named, stopping_settings
 from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source, read_data
 from epochwise.choosing.sweep import (
     Entrant,
@@ -54,6 +54,7 @@ from epochwise.events import Listener
 from epochwise.exits import telling_exits
 from epochwise.framework import import_keras, select_backend
 from epochwise.models import check_learning_rate
+from epochwise.numbers import hold_whole_numbers, whole_number
 from epochwise.record import Recorder, Run, RunFolder, Tally, json_text, read_run
 
 FORMAT = 1
@@ -95,6 +96,14 @@ class Asked:
 
     def __post_init__(self) -> None:
         """Check the lists once."""
+        for name, least in (("batch_sizes", 1), ("seeds", 0)):
+            numbers = tuple(
+                whole_number(
+                    name, one, least=least, remedy=f"use {name}=[{least}], for example."
+                )
+                for one in getattr(self, name)
+            )
+            object.__setattr__(self, name, numbers)
         lists: dict[str, Sequence[Any]] = {
             "batch_sizes": self.batch_sizes,
             "learning_rates": self.learning_rates,
@@ -109,10 +118,7 @@ class Asked:
         for rate in self.learning_rates:
             if rate is not None:
                 check_learning_rate(rate)
-        if type(self.epochs) is not int or self.epochs < 1:
-            raise PlanError(
-                f"epochs={self.epochs!r} trains nothing.", "use epochs=20, or another number."
-            )
+        hold_whole_numbers(self, "epochs")
 
     @property
     def trials(self) -> list[Trial]:
@@ -294,7 +300,7 @@ def sweep(
     asked = Asked(
         batch_sizes=tuple(batch_sizes),
         learning_rates=(None,) if learning_rates is None else tuple(learning_rates),
-        seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+        seeds=tuple(seeds_named(seeds)),
         epochs=epochs,
         validation_split=validation_split,
         halving=halving,

@@ -24,7 +24,7 @@ from epochwise.data.samples import Dataset, leaves
 from epochwise.data.split import Split
 from epochwise.engines.select import import_framework, on_device
 from epochwise.exits import telling_exits
-from epochwise.framework import keep_compiled_programs, select_backend
+from epochwise.framework import framework_limits, keep_compiled_programs, select_backend
 from epochwise.position import START
 from epochwise.progress import Progress
 from epochwise.record import (
@@ -181,6 +181,9 @@ def train(
         EpochwiseError: anything that the user can repair.
     """
     clock = Clock()
+    settings = replace(settings, **framework_limits())
+    for sentence in settings.limits:
+        progress.note(sentence)
     advice = None
     with ExitStack() as stack:
         with beginning(RUNS_FOLDER if run_dir is None else run_dir.parent):

@@ -25,6 +25,7 @@ from epochwise.errors import DataError
 from epochwise.exits import telling_exits
 from epochwise.framework import select_backend
 from epochwise.models import unchanged
+from epochwise.numbers import whole_number
 from epochwise.progress import Progress
 from epochwise.record import RunFolder
 from epochwise.stopping.metrics import VALIDATION
@@ -129,7 +130,7 @@ def tune(
     )
     settings = Settings(
         batch_size=batch_size,
-        epochs=Fraction(epochs),
+        epochs=Fraction(whole_number("epochs", epochs)),
         validation_split=validation_split,
         shuffle=shuffle,
         seed=seed,

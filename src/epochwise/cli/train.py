@@ -16,7 +16,7 @@ import typer
 from epochwise.api.settings import (
     Settings,
     checkpoint_interval,
-    evaluation_interval,
+    evaluation_settings,
     length_settings,
     stopping_settings,
 )
@@ -183,7 +183,7 @@ def train(
         )
         checking(lambda: None if run_dir is None else require_free(run_dir))
         checking(lambda: asked_rules(patience, target, max_minutes, evaluate_every))
-        checking(lambda: evaluation_interval(evaluate_every))
+        checking(lambda: evaluation_settings(evaluate_every))
         checking(lambda: checkpoint_interval(checkpoint_every, run_dir=True))
 
     from epochwise import api
@@ -202,7 +202,7 @@ def train(
         **length,
         seed=seed,
         microbatch_size=microbatch_size,
-        evaluate_every=evaluation_interval(evaluate_every),
+        **evaluation_settings(evaluate_every),
         checkpoint_every=checkpoint_interval(checkpoint_every, run_dir=True),
         **stopping_settings(
             asked_rules(patience, target, max_minutes, evaluate_every),

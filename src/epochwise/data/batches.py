@@ -354,6 +354,38 @@ class OneShotBatches:
         return self.iterator
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CutBatches:
+    """The first batches of every pass over another source that can start again.
+
+    Args:
+        source: what is cut.
+        most: batches of a pass that are read, at most.
+    """
+
+    source: BatchSource
+    most: int
+
+    endless = False
+    restartable = True
+    most_samples = None
+
+    @property
+    def name(self) -> str:
+        """See `BatchSource.name`."""
+        return self.source.name
+
+    @property
+    def length(self) -> int | None:
+        """See `BatchSource.length`."""
+        length = self.most if self.source.endless else self.source.length
+        return None if length is None else min(length, self.most)
+
+    def batches(self, pass_index: int) -> Iterator[object]:
+        """See `BatchSource.batches`."""
+        return itertools.islice(self.source.batches(pass_index), self.most)
+
+
 def samples_of(batch: object, place: str) -> Samples:
     """Return a batch as samples in host arrays, checked.
 
@@ -421,6 +453,7 @@ class BatchFeed:
         shuffle: whether a `PyDataset`'s batches are permuted in each epoch.
         iterations_per_epoch: iterations that make an epoch; `None` for a whole pass.
         told_as: what the caller's own argument for it is called, for messages.
+        most_iterations_per_epoch: what cuts every epoch short, whatever else is said.
         iterations: iterations of the whole run, where that was asked; gathering does not
             go beyond, and a source that never ends needs it, or `iterations_per_epoch`.
         prepare: changes each batch after it is checked, to add weights for example.
@@ -452,12 +485,19 @@ class BatchFeed:
         shuffle: bool = True,
         iterations_per_epoch: int | None = None,
         told_as: str = "iterations_per_epoch",
+        most_iterations_per_epoch: int | None = None,
         iterations: int | None = None,
         prepare: Callable[[Samples], Samples] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Check what can be known without reading a batch."""
         source = batch_source(x, seed=seed, shuffle=shuffle)
+        most = most_iterations_per_epoch
+        if most is not None:
+            if iterations_per_epoch is None and source.restartable:
+                source = CutBatches(source=source, most=most)
+            else:
+                iterations_per_epoch = min(iterations_per_epoch or most, most)
         length = source.length
         _check_asked(source, length, {told_as: iterations_per_epoch, "iterations": iterations})
         if length is not None and length < (iterations_per_epoch or 0):

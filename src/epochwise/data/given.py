@@ -8,6 +8,7 @@ bits; a memory map stays as it is.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -21,6 +22,7 @@ from epochwise.data.order import Indices, Order
 from epochwise.data.samples import Array, Arrays, Samples, leaves, map_leaves
 from epochwise.data.sources import from_arrays
 from epochwise.errors import DataError, PlanError
+from epochwise.numbers import whole_number
 from epochwise.plan import Plan
 
 ClassWeight: TypeAlias = Mapping[int, float]
@@ -56,12 +58,16 @@ def given_samples(
     return samples
 
 
-def given_validation(validation_data: Any, batches: int | None = None) -> Samples | BatchFeed:
+def given_validation(
+    validation_data: Any, batches: int | None = None, most_batches: int | None = None
+) -> Samples | BatchFeed:
     """Return validation data: arrays as samples, batches formed elsewhere as a feed.
 
     Args:
-        validation_data: `(x, y)` or `(x, y, sample_weight)`, or what `is_batches` accepts.
+        validation_data: `(x, y)` or `(x, y, sample_weight)`; `(x,)` or x without targets;
+            or what `is_batches` accepts.
         batches: how many of somebody else's batches are evaluated; `None` for a pass.
+        most_batches: what cuts that short.
 
     Raises:
         DataError: it is none of them, its arrays are not fit, or it has too few batches.
@@ -72,13 +78,18 @@ def given_validation(validation_data: Any, batches: int | None = None) -> Sample
             shuffle=False,
             iterations_per_epoch=batches,
             told_as="validation_steps",
+            most_iterations_per_epoch=most_batches,
         )
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+    parts = (validation_data,)
+    if isinstance(validation_data, (tuple, list)):
+        parts = tuple(validation_data)
+    if not 1 <= len(parts) <= 3:
         raise DataError(
-            f"validation_data is a {type(validation_data).__name__}, not (x, y).",
-            "give validation_data=(x, y) or (x, y, sample_weight) as arrays, or batches.",
+            f"validation_data has {len(parts)} parts.",
+            "give validation_data=(x, y) or (x, y, sample_weight) as arrays, or batches; (x,) "
+            "for a model without targets.",
         )
-    return given_samples(*validation_data)
+    return given_samples(*parts)
 
 
 def in_order(
@@ -104,7 +115,7 @@ def in_order(
     count = samples.count if part is None else part.size
     plan = Plan(samples=count, batch_size=batch_size, epochs=1)
     there = plan.iterations_per_epoch
-    if batches is not None and not 1 <= batches <= there:
+    if batches is not None and batches > there:
         raise PlanError(
             f"validation_steps={batches}, but {count:,} validation samples at "
             f"{batch_size:,} make {there:,} batches.",
@@ -130,38 +141,32 @@ def check_epoch_asked(plan: Plan, steps_per_epoch: int | None) -> None:
         )
 
 
-def refuse_initial_epoch(initial_epoch: int, epochs: object) -> None:
+def refuse_initial_epoch(initial_epoch: object, epochs: object) -> None:
     """Refuse to skip epochs that nobody has trained.
 
     Raises:
         PlanError: `initial_epoch` is not 0.
     """
-    if initial_epoch:
-        raise PlanError(
-            f"initial_epoch={initial_epoch} would only number the epochs anew: order, "
-            "schedules and counts go on by themselves from what the optimizer has counted.",
-            f"leave out initial_epoch and give epochs={epochs} less {initial_epoch}, the "
-            "epochs to train now.",
+    skipped = whole_number("initial_epoch", initial_epoch, least=0)
+    if not skipped:
+        return
+    remedy = "leave out initial_epoch."
+    try:
+        left = operator.index(epochs) - skipped  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    else:
+        remedy = (
+            f"leave out initial_epoch and give epochs={left}, the epochs to train now."
+            if left > 0
+            else f"leave out this call: of epochs={epochs} none is left to train; or leave out "
+            "initial_epoch and give epochs=1 to train one more."
         )
-
-
-def check_validation_freq(validation_freq: object) -> int:
-    """Return after how many epochs each evaluation is due.
-
-    Raises:
-        PlanError: it is no whole number from 1 on.
-    """
-    if isinstance(validation_freq, bool) or not isinstance(validation_freq, int):
-        raise PlanError(
-            f"validation_freq={validation_freq!r} is no whole number of epochs.",
-            "give the epochs from one evaluation to the next, for example validation_freq=2.",
-        )
-    if validation_freq < 1:
-        raise PlanError(
-            f"validation_freq={validation_freq} never evaluates.",
-            "leave out validation_data for that, or use validation_freq >= 1.",
-        )
-    return validation_freq
+    raise PlanError(
+        f"initial_epoch={skipped} would only number the epochs anew: order, schedules and "
+        "counts go on by themselves from what the optimizer has counted.",
+        remedy,
+    )
 
 
 def weighed_by_class(samples: Samples, class_weight: ClassWeight) -> Samples:

@@ -39,6 +39,7 @@ import numpy as np
 import numpy.typing as npt
 
 from epochwise.errors import PlanError, Problem
+from epochwise.numbers import noted_whole_number
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 """Places of samples in the data set, counted from 0."""
@@ -470,18 +471,11 @@ def _whole(*numbers: tuple[str, object, int, int]) -> list[int]:
     Raises:
         PlanError: some are not; all of these are told together.
     """
-    problems = []
-    whole = []
-    for name, value, least, most in numbers:
-        if not isinstance(value, int | np.integer) or isinstance(value, bool):
-            what = f"{name}={value!r} is not a whole number."
-        elif not least <= value <= most:
-            what = f"{name}={value} is out of range."
-        else:
-            whole.append(int(value))
-            continue
-        remedy = f"use a whole number from {least} to {most} for {name}."
-        problems.append(Problem(what, remedy))
+    problems: list[Problem] = []
+    whole = [
+        noted_whole_number(name, value, problems, least=least, most=most)
+        for name, value, least, most in numbers
+    ]
     if problems:
         raise PlanError(problems)
-    return whole
+    return [number for number in whole if number is not None]

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from epochwise.errors import BackendError
 
@@ -111,6 +112,20 @@ def import_keras() -> ModuleType:
                 f"Keras cannot be imported ({error}).", "pip install 'keras>=3.15.1' jax"
             ) from error
     return keras  # type: ignore[no-any-return]  # Keras brings no types
+
+
+def framework_limits() -> dict[str, Any]:
+    """Return the limits that Keras was told to keep, as `Settings` names them.
+
+    By `keras.config.set_max_epochs` and `set_max_steps_per_epoch`, or in the environment.
+    """
+    config = getattr(sys.modules.get("keras"), "config", None)
+    if config is not None:
+        epochs, iterations = config.max_epochs(), config.max_steps_per_epoch()
+    else:
+        names = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+        epochs, iterations = (int(os.environ.get(name) or 0) for name in names)
+    return {"most_epochs": epochs or None, "most_iterations_per_epoch": iterations or None}
 
 
 def keep_compiled_programs(versions: Mapping[str, str]) -> None:

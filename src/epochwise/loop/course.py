@@ -35,6 +35,8 @@ class Course:
         evaluate_every_epochs: after every which epoch; `None` to go by iterations.
         evaluate_every_iterations: after every which iteration of the run; `None` to go
             by epochs. The end of the plan is evaluated as well.
+        evaluate_at_epochs: after which epochs, counted from 1, instead; `None` to go by
+            the others.
         validation_batches: most batches of it that are evaluated, always the first;
             `None` for all.
         test: what will be evaluated when the run has ended, by whoever asked for it; its
@@ -60,6 +62,7 @@ class Course:
     validation: Feed | None = None
     evaluate_every_epochs: int | None = 1
     evaluate_every_iterations: int | None = None
+    evaluate_at_epochs: tuple[int, ...] | None = None
     validation_batches: int | None = None
     test: Feed | None = None
     evaluates_batchwise: bool = False
@@ -128,9 +131,11 @@ class Course:
         if self.evaluate_every_iterations is not None:
             return ends or position.iterations_done % self.evaluate_every_iterations == 0
         closes = position.iterations_in_epoch_done == 0
+        epochs = position.epochs_done if closes else position.epochs_done + 1
+        if self.evaluate_at_epochs is not None:
+            return (closes or ends) and epochs in self.evaluate_at_epochs
         if self.evaluate_every_epochs is None or not (closes or ends):
             return False
-        epochs = position.epochs_done if closes else position.epochs_done + 1
         return epochs % self.evaluate_every_epochs == 0
 
     def training_windows(self, position: Position) -> list[Window]:

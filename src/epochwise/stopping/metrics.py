@@ -135,12 +135,13 @@ class Looks:
         return tuple(notes)
 
 
-def check_metric(metric: str, names: Iterable[str]) -> None:
+def check_metric(metric: str, names: Iterable[str], argument: str = "metric") -> None:
     """Refuse a name that no metric has, before anything is trained.
 
     Args:
         metric: the name asked for.
         names: the names that the history will have.
+        argument: what it was, or can be, asked for by.
 
     Raises:
         PlanError: it is not among them.
@@ -154,21 +155,50 @@ def check_metric(metric: str, names: Iterable[str]) -> None:
     """
     names = tuple(names)
     if metric not in names:
-        raise PlanError(*_unknown(metric, names))
+        raise PlanError(*_unknown(metric, names, argument))
 
 
-def _unknown(metric: str, names: Iterable[str]) -> tuple[str, str]:
+def _unknown(metric: str, names: Iterable[str], argument: str = "metric") -> tuple[str, str]:
     """Return what is wrong with a name and what to type instead."""
     names = tuple(names)
     there = " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "none"
-    close = difflib.get_close_matches(metric, names, n=1) or names[-1:]
+    alike = [
+        name for name in names if name.startswith(VALIDATION) == metric.startswith(VALIDATION)
+    ]
+    close = difflib.get_close_matches(metric, alike, n=1) or alike[-1:]
     if metric.startswith(VALIDATION) and not any(name.startswith(VALIDATION) for name in names):
         remedy = "give validation data (validation_split=0.2), or use a training metric."
     elif close:
-        remedy = f"use metric={close[0]!r}."
+        remedy = f"use {argument}={close[0]!r}."
+        try:
+            better_of(close[0])
+        except PlanError:
+            remedy = f"{remedy[:-1]} with better='lower' or better='higher'."
+            if argument == "best_metric":
+                remedy = f"use {_said_by_a_rule(close[0])}"
     else:
         remedy = "compile the model with the metric."
     return f"There is no metric {metric!r}; there are {there}.", remedy
+
+
+def check_direction(metric: str) -> None:
+    """Refuse a metric asked for without a rule whose better values its name does not tell.
+
+    Raises:
+        PlanError: says which rule tells it.
+    """
+    try:
+        better_of(metric)
+    except PlanError as error:
+        raise PlanError(error.problems[0].what, f"say it: {_said_by_a_rule(metric)}") from None
+
+
+def _said_by_a_rule(metric: str) -> str:
+    """Return the rule that tells the direction of a metric, as one types it."""
+    return (
+        f'stop=epochwise.Patience(metric="{metric}", epochs=5, better="lower"), or '
+        'better="higher".'
+    )
 
 
 def _evaluations(count: int) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from epochwise.errors import PlanError
 from epochwise.events import StopReason
+from epochwise.numbers import hold_whole_numbers, real_number
 from epochwise.stopping.base import Seen
 from epochwise.stopping.metrics import Better, Looks, better_of, is_better, is_looked_at
 from epochwise.stopping.noise import noise_of, rows_of
@@ -90,37 +91,39 @@ class Patience:
     def __post_init__(self) -> None:
         """Check the settings once."""
         better_of(self.metric, self.better)
-        lengths = [self.epochs, self.evaluations, self.iterations]
-        told = [length for length in lengths if length is not None]
-        if len(told) != 1 or type(told[0]) is not int or told[0] < 1:
+        units = ("epochs", "evaluations", "iterations")
+        told = [unit for unit in units if getattr(self, unit) is not None]
+        remedy = f'use Patience(metric="{self.metric}", epochs=3).'
+        if len(told) != 1:
             raise PlanError(
                 "Patience waits a whole number, at least 1, of one unit; this has "
                 f"epochs={self.epochs!r}, evaluations={self.evaluations!r}, "
                 f"iterations={self.iterations!r}.",
-                f'use Patience(metric="{self.metric}", epochs=3).',
+                remedy,
             )
-        if self.min_delta != "noise" and not (
-            isinstance(self.min_delta, (int, float)) and 0 <= self.min_delta < math.inf
-        ):
-            raise PlanError(
-                f"min_delta={self.min_delta!r} is no size of an improvement.",
-                'use min_delta=0.001, or min_delta="noise".',
-            )
+        hold_whole_numbers(self, *units, remedy=remedy)
+        if self.min_delta != "noise":
+            min_delta = real_number(self.min_delta)
+            if min_delta is None or not 0 <= min_delta < math.inf:
+                raise PlanError(
+                    f"min_delta={self.min_delta!r} is no size of an improvement.",
+                    'use min_delta=0.001, or min_delta="noise".',
+                )
+            object.__setattr__(self, "min_delta", min_delta)
         if self.relative and self.min_delta == "noise":
             raise PlanError(
                 'min_delta="noise" is in the metric\'s unit already, so relative=True says '
                 "nothing.",
                 "leave relative=True out.",
             )
-        if type(self.warmup_epochs) is not int or self.warmup_epochs < 0:
-            raise PlanError(
-                f"warmup_epochs={self.warmup_epochs!r} is no number of epochs.",
-                "use warmup_epochs=0 or more.",
-            )
-        if self.baseline is not None and not math.isfinite(self.baseline):
-            raise PlanError(
-                f"baseline={self.baseline!r} is no value to beat.", "use a finite number."
-            )
+        hold_whole_numbers(self, "warmup_epochs", least=0)
+        if self.baseline is not None:
+            baseline = real_number(self.baseline)
+            if baseline is None or not math.isfinite(baseline):
+                raise PlanError(
+                    f"baseline={self.baseline!r} is no value to beat.", "use a finite number."
+                )
+            object.__setattr__(self, "baseline", baseline)
 
     @property
     def name(self) -> str:

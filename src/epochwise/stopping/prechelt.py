@@ -17,6 +17,7 @@ from statistics import fmean
 
 from epochwise.errors import PlanError, TrainingError
 from epochwise.events import StopReason
+from epochwise.numbers import hold_whole_numbers
 from epochwise.stopping.base import Seen
 from epochwise.stopping.metrics import Looks, better_of, is_looked_at
 
@@ -186,7 +187,7 @@ class ProgressQuotient:
         """Check the settings once."""
         _check(self.alpha, self.metric)
         _check(self.alpha, self.training_metric)
-        _check_count("strip_epochs", self.strip_epochs)
+        hold_whole_numbers(self, "strip_epochs")
 
     @property
     def name(self) -> str:
@@ -294,8 +295,7 @@ class SuccessiveRises:
     def __post_init__(self) -> None:
         """Check the settings once."""
         _check(0, self.metric)
-        _check_count("rises", self.rises)
-        _check_count("strip_epochs", self.strip_epochs)
+        hold_whole_numbers(self, "rises", "strip_epochs")
 
     @property
     def name(self) -> str:
@@ -383,12 +383,4 @@ def _check(alpha: float, metric: str) -> None:
         raise PlanError(
             f"Prechelt's rules need an error, and a higher {metric} is better.",
             f'use metric="val_loss", or Patience(metric="{metric}", epochs=3).',
-        )
-
-
-def _check_count(name: str, count: int) -> None:
-    """Refuse what is no count of at least 1."""
-    if type(count) is not int or count < 1:
-        raise PlanError(
-            f"{name}={count!r} is no whole number of at least 1.", f"use {name}=5 or so."
         )

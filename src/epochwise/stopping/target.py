@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from epochwise.errors import PlanError
 from epochwise.events import StopReason
+from epochwise.numbers import real_number
 from epochwise.stopping.base import Seen
 from epochwise.stopping.metrics import Better, Looks, better_of, is_better, is_looked_at
 
@@ -49,16 +50,18 @@ class Target:
     def __post_init__(self) -> None:
         """Check the settings once."""
         better_of(self.metric, self.better)
-        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
+        value = real_number(self.value)
+        if value is None:
             raise PlanError(
                 f"Target({self.metric!r}, {self.value!r}) has no number to reach.",
                 f'use Target("{self.metric}", 0.97).',
             )
-        if not math.isfinite(self.value):
+        if not math.isfinite(value):
             raise PlanError(
-                f"Target({self.metric!r}, {self.value}) cannot be reached.",
+                f"Target({self.metric!r}, {value}) cannot be reached.",
                 "use a finite number.",
             )
+        object.__setattr__(self, "value", value)
 
     @property
     def name(self) -> str:

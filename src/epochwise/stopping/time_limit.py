@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from epochwise.errors import PlanError
 from epochwise.events import StopReason
+from epochwise.numbers import real_number
 from epochwise.stopping.base import NoMemory, Seen
 
 
@@ -36,13 +37,17 @@ class TimeLimit:
 
     def __post_init__(self) -> None:
         """Check the settings once."""
-        parts = (self.hours, self.minutes, self.seconds)
-        if not all(0 <= part < math.inf for part in parts) or not any(parts):
+        units = ("hours", "minutes", "seconds")
+        parts = {unit: real_number(getattr(self, unit)) for unit in units}
+        told = [part for part in parts.values() if part is not None and 0 <= part < math.inf]
+        if len(told) < len(units) or not any(told):
             raise PlanError(
                 f"hours={self.hours}, minutes={self.minutes}, seconds={self.seconds} is no "
                 "time to train for.",
                 "use TimeLimit(minutes=10).",
             )
+        for unit, part in parts.items():
+            object.__setattr__(self, unit, part)
 
     @property
     def name(self) -> str:
