@@ -110,3 +110,64 @@ class SampleMean:
                 f"The recorded mean {dict(recorded)} cannot be read: {error!r}.",
                 "go on from an older checkpoint, or start the run again.",
             ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogMean:
+    """A number that a step of the user's logs for each batch, averaged over samples.
+
+    Args:
+        mean: of what was logged.
+        tracked: whether a metric of the model has said every one of these numbers; what
+            that metric says of all of them then counts, and not the mean.
+
+    Example:
+        >>> LogMean.of(4.0, 3).merge(LogMean.of(8.0, 1, tracked=True)).mean.mean
+        5.0
+    """
+
+    mean: SampleMean
+    tracked: bool
+
+    @classmethod
+    def of(cls, value: float, samples: int, *, tracked: bool = False) -> LogMean:
+        """Return what was logged of one batch of so many samples."""
+        return cls(mean=SampleMean().add(value, samples), tracked=tracked)
+
+    def merge(self, other: LogMean) -> LogMean:
+        """Return the mean over the batches of both."""
+        return LogMean(mean=self.mean.merge(other.mean), tracked=self.tracked and other.tracked)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as numbers and text; see `SampleMean.to_json`."""
+        return {**self.mean.to_json(), "tracked": self.tracked}
+
+    @classmethod
+    def from_json(cls, recorded: Mapping[str, Any]) -> LogMean:
+        """Read back what `to_json` gave.
+
+        Example:
+            >>> half = LogMean.of(0.5, 3)
+            >>> LogMean.from_json(half.to_json()) == half
+            True
+        """
+        return cls(mean=SampleMean.from_json(recorded), tracked=bool(recorded["tracked"]))
+
+
+def merged_logs(
+    first: Mapping[str, LogMean], more: Mapping[str, LogMean]
+) -> dict[str, LogMean]:
+    """Return the means of the logs of both, by name."""
+    both = {name: mean.merge(more[name]) for name, mean in first.items() if name in more}
+    return {**first, **more, **both}
+
+
+def averaged(metrics: Mapping[str, float], logs: Mapping[str, LogMean]) -> dict[str, float]:
+    """Return metrics with the mean of each log that no metric of the model says.
+
+    Example:
+        >>> averaged({"loss": 0.5, "gap": 3.0}, {"gap": LogMean.of(2.0, 4)})
+        {'loss': 0.5, 'gap': 2.0}
+    """
+    means = {name: log.mean.mean for name, log in logs.items() if not log.tracked}
+    return {**metrics, **means}

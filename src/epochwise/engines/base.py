@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from epochwise.averages import LogMean
 from epochwise.data.feed import Window
 from epochwise.data.samples import Array
 from epochwise.events import EngineDescription
@@ -28,6 +29,8 @@ class SegmentResult:
     Args:
         losses: the loss of each iteration's own batch, in order.
         metrics: running means since the metrics were last reset, `loss` among them.
+        logs: of a step of the user's, the means of what it logged for each batch; where no
+            metric says it, `metrics` has that of the last batch.
         learning_rate: what the last iteration's update used; `None` in evaluation.
         weights_finite: whether every trainable weight is a finite number afterwards.
         update_sizes: by place in the window, for each layer by its name, the length of that
@@ -36,6 +39,7 @@ class SegmentResult:
 
     losses: tuple[float, ...]
     metrics: Mapping[str, float]
+    logs: Mapping[str, LogMean] = field(default_factory=dict)
     learning_rate: float | None = None
     weights_finite: bool = True
     update_sizes: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
@@ -119,7 +123,11 @@ class Engine(Protocol[Values, Loaded]):
     def evaluate(
         self, values: Values, loaded: Loaded, start: int, stop: int
     ) -> tuple[Values, Pending]:
-        """Evaluate batches `start` to `stop - 1` of the window; only metrics change."""
+        """Evaluate batches `start` to `stop - 1` of the window.
+
+        What the batches before have changed counts: metrics, and the random counters of
+        layers that draw numbers in an evaluation too. The model stays as it is.
+        """
 
     def per_sample(self, loaded: Loaded, start: int, stop: int) -> dict[str, Array]:
         """Return the loss and the metrics of each sample of batches `start` to `stop - 1`.

@@ -113,16 +113,25 @@ def has_own_step(model: keras.Model, name: str) -> bool:
     return getattr(type(model), name) is not getattr(keras.Model, name)
 
 
+def logs_beside_metrics(model: keras.Model, step: str) -> bool:
+    """Tell whether what a step logs may be other than what the metrics say.
+
+    So it is with a step of the user's, and with a `compute_metrics` that adds to them.
+    """
+    overrides = type(model).compute_metrics is not keras.Model.compute_metrics
+    return overrides or has_own_step(model, step)
+
+
 def metric_names(model: keras.Model) -> list[str] | None:
     """Return the names that the history will have, without the validation part's.
 
-    `None` where they are not known before training: with a step of the user's, or where
-    the metrics are not built yet.
+    `None` where they are not known before training: with a step or a `compute_metrics` of
+    the user's, or where the metrics are not built yet.
 
     Args:
         model: compiled and built.
     """
-    if has_own_step(model, "train_step") or has_own_step(model, "test_step"):
+    if any(logs_beside_metrics(model, step) for step in ("train_step", "test_step")):
         return None
     compiled = model._compile_metrics
     if compiled is not None and not compiled.built:

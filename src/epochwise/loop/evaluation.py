@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+
+from epochwise.averages import LogMean, averaged, merged_logs
 from epochwise.data.feed import Feed
-from epochwise.engines.base import Engine, Loaded, Values
+from epochwise.data.samples import Array
+from epochwise.engines.base import Engine, Loaded, Pending, Values
 from epochwise.events import BatchEvaluated, Evaluated
 from epochwise.position import Position
 from epochwise.stopping.metrics import VALIDATION
@@ -35,6 +39,9 @@ def evaluate(
     """
     since, compiled = clock(), engine.compile_seconds
     values = engine.take(fresh_metrics=True)
+    seen = engine.to_host(values) if batchwise else {}
+    logs: dict[str, LogMean] = {}
+    pending: Pending | None = None
     done = samples = 0
     while True:
         window = feed.window(0, done)
@@ -45,18 +52,22 @@ def evaluate(
         if batchwise:
             stop = start + 1
         loaded = engine.load(window, evaluating=True)
+        if pending is not None:
+            logs = merged_logs(logs, pending.wait().logs)
         values, pending = engine.evaluate(values, loaded, start, stop)
         done += stop - start
         samples += (stop - start) * window.batch_size
         goes_on = done != batches and not (window.closes_epoch and stop == window.iterations)
         if batchwise:
+            result = pending.wait()
             yield BatchEvaluated(
                 epoch_index=epoch_index,
                 position=position,
                 batch_index=done - 1,
-                metrics=pending.wait().metrics,
+                metrics=averaged(result.metrics, merged_logs(logs, result.logs)),
                 goes_on=goes_on,
             )
+            values, seen = _with_assigned(engine, values, seen)
         if not goes_on:
             break
     result = pending.wait()
@@ -64,11 +75,35 @@ def evaluate(
     yield Evaluated(
         epoch_index=epoch_index,
         position=position,
-        metrics=result.metrics,
+        metrics=averaged(result.metrics, merged_logs(logs, result.logs)),
         samples=samples,
         seconds=max(0.0, clock() - since - compiling),
         compile_seconds=compiling,
     )
+
+
+def _with_assigned(
+    engine: Engine[Values, Loaded], values: Values, seen: Mapping[str, Array]
+) -> tuple[Values, Mapping[str, Array]]:
+    """Return an evaluation's values with what a listener has assigned to the model since.
+
+    Args:
+        engine: evaluates.
+        values: of the evaluation so far, which the model does not hold.
+        seen: what the model held before, by name.
+
+    Returns:
+        The values, and what the model holds now.
+    """
+    now = engine.to_host(engine.take())
+    assigned = {
+        name: array
+        for name, array in now.items()
+        if not name.startswith("metrics/")
+        and array is not seen[name]
+        and not np.array_equal(array, seen[name])
+    }
+    return engine.from_host(values, assigned) if assigned else values, now
 
 
 def per_sample(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
+from epochwise.averages import LogMean
 from epochwise.events import BestEvaluation, StopReason
 from epochwise.loop.course import Course
 from epochwise.pacing import Turn
@@ -53,6 +54,7 @@ class Memory:
         seconds: the same, of the run until now [s].
         reason: why the run ends here, `None` while it does not.
         owed: the boundary whose evaluation is still due; `None` where none is.
+        logs: of a step of the user's, the means of what it logged in the epoch so far.
         updates_before: what each optimizer had counted when the run first began, in their
             order: names differ from process to process.
     """
@@ -68,6 +70,7 @@ class Memory:
     seconds: float = 0.0
     reason: StopReason | None = None
     owed: Seen | None = None
+    logs: Mapping[str, LogMean] = field(default_factory=dict)
     updates_before: tuple[int, ...] = ()
 
     @classmethod
@@ -104,6 +107,7 @@ class Memory:
             seconds=kept["seconds"],
             reason=None if reason is None else StopReason(**reason),
             owed=_owed(state.position, kept["owed"]),
+            logs={name: LogMean.from_json(log) for name, log in kept.get("logs", {}).items()},
             updates_before=tuple(kept["updates_before"]),
         )
 
@@ -162,6 +166,7 @@ class Memory:
                 "seconds": self.seconds,
                 "reason": None if self.reason is None else asdict(self.reason),
                 "owed": None if self.owed is None else dict(self.owed.metrics),
+                "logs": {name: log.to_json() for name, log in self.logs.items()},
                 "updates_before": list(self.updates_before),
             },
         )

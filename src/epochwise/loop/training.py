@@ -28,6 +28,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
 
+from epochwise.averages import averaged, merged_logs
 from epochwise.data.feed import Window
 from epochwise.engines.base import Engine, Loaded, Values
 from epochwise.events import (
@@ -155,6 +156,10 @@ def train(
                 values, result = trouble.values, trouble.result
                 position, closes = _after(earlier, window, trouble.iterations), False
             engine.give_back(values)
+            opens = earlier.iterations_in_epoch_done == 0
+            logs = merged_logs({} if opens else memory.logs, result.logs)
+            memory = replace(memory, logs=logs)
+            result = replace(result, metrics=averaged(result.metrics, logs))
             now, compiling = clock(), engine.compile_seconds - compiled
             seconds = max(0.0, now - since - compiling)
             since, compiled = now, engine.compile_seconds

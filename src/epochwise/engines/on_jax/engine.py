@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -19,6 +19,7 @@ from epochwise.data.samples import Array, Samples
 from epochwise.engines.on_jax.compiling import Compiler, Lower, Program
 from epochwise.engines.on_jax.execution import Execution, choose
 from epochwise.engines.on_jax.iteration import (
+    Evaluated,
     Trained,
     evaluation,
     gather,
@@ -44,6 +45,7 @@ from epochwise.engines.values import (
     build,
     count_updates,
     has_own_step,
+    logs_beside_metrics,
     named,
     placed_beside,
     replaced,
@@ -260,21 +262,22 @@ class JaxEngine:
             # The program takes over the memory of the values it is given; the model still
             # holds these, so the first iteration is given a copy.
             values = jax.device_put(values, may_alias=False)
-        losses: list[tuple[jax.Array, int, int] | jax.Array] = []
+        told: list[tuple[Any, range | None]] = []
         sizes = {}
         for begin, end in calls_of(start, stop, measured, single=not self._scans):
             before = values.trainable
             if begin in measured and not self._scans:
                 before = jax.device_put(before, may_alias=False)
             places = (np.int32(begin), np.int32(end)) if self._scans else (np.int32(begin),)
-            values, loss, metrics, rate, finite = program(
+            values, of_batches, metrics, rate, finite = program(
                 values, loaded.data, loaded.rows, *places
             )
-            losses.append((loss, begin, end) if self._scans else loss)
+            told.append((of_batches, range(begin, end) if self._scans else None))
             if begin in measured:
                 sizes[begin] = self._update_sizes(before, values.trainable)
         return values, JaxPending(
-            losses=losses,
+            batches=told,
+            batch_size=loaded.window.batch_size,
             metrics=metrics,
             rate=rate,
             finite=finite,
@@ -286,37 +289,32 @@ class JaxEngine:
         self, values: Values, loaded: LoadedWindow, start: int, stop: int
     ) -> tuple[Values, JaxPending]:
         """See `Engine.evaluate`."""
+        values = values._replace(optimizer=[])
         key, lower = self._evaluation_program(values, loaded.specified)
         program = self._compiler.program(key, lower)
-        metrics = values.metrics
-        ends = [stop] if self._scans_evaluation else range(start + 1, stop + 1)
-        for end in ends:
-            first = start if self._scans_evaluation else end - 1
-            metrics, logs = program(
-                values.trainable,
-                values.non_trainable,
-                metrics,
-                loaded.data,
-                loaded.rows,
-                np.int32(first),
-                np.int32(end),
+        told: list[tuple[Any, range | None]] = []
+        calls = calls_of(start, stop, (), single=not self._scans_evaluation)
+        for begin, end in calls:
+            changed, of_batches, logs = program(
+                values, loaded.data, loaded.rows, np.int32(begin), np.int32(end)
             )
-        pending = JaxPending(metrics=logs)
-        return values._replace(metrics=metrics), pending
+            values = replaced(values, changed)
+            told.append((of_batches, range(begin, end) if self._scans_evaluation else None))
+        pending = JaxPending(batches=told, batch_size=loaded.window.batch_size, metrics=logs)
+        return values, pending
 
     def per_sample(self, loaded: LoadedWindow, start: int, stop: int) -> dict[str, Array]:
         """See `Engine.per_sample`. Compiled for each shape that comes."""
         if not can_measure(loaded.data):
             return {}
-        values = self.take()
-        return joined(
-            [
-                self._measure(
-                    values.trainable, values.non_trainable, loaded.data, loaded.rows[place]
-                )
-                for place in range(start, stop)
-            ]
-        )
+        trainable, non_trainable, *_ = self.take()
+        parts = []
+        for place in range(start, stop):
+            part, non_trainable = self._measure(
+                trainable, non_trainable, loaded.data, loaded.rows[place]
+            )
+            parts.append(part)
+        return joined(parts)
 
     def learning_rate(self) -> float:
         """See `Engine.learning_rate`."""
@@ -351,7 +349,7 @@ class JaxEngine:
         return ("update sizes",), lower
 
     @cached_property
-    def _measure(self) -> Callable[..., dict[str, jax.Array]]:
+    def _measure(self) -> Callable[..., tuple[dict[str, jax.Array], list[jax.Array]]]:
         """What measures each sample of a batch."""
         measures = measures_of(self._model)
 
@@ -360,12 +358,12 @@ class JaxEngine:
             non_trainable: list[jax.Array],
             data: Batch,
             row: jax.Array,
-        ) -> dict[str, jax.Array]:
+        ) -> tuple[dict[str, jax.Array], list[jax.Array]]:
             batch = gather(data, row, self._divisor)
-            predicted, _ = self._model.stateless_call(
+            predicted, non_trainable = self._model.stateless_call(
                 trainable, non_trainable, batch.x, **as_in_evaluation(self._model)
             )
-            return dict(measured(measures, batch.y, predicted))
+            return dict(measured(measures, batch.y, predicted)), non_trainable
 
         return jax.jit(measure)
 
@@ -446,87 +444,122 @@ class JaxEngine:
 
     def _scanned(self, iterate: Callable[..., Trained], result: Trained) -> Callable[..., Any]:
         """A whole segment as one program: iterations `start` to `stop - 1` of the rows."""
-        own_logs = has_own_step(self._model, "train_step")
+        keeps_logs = logs_beside_metrics(self._model, "train_step")
 
         def segment(
             values: Values, data: Batch, rows: jax.Array, start: jax.Array, stop: jax.Array
         ) -> tuple[Any, ...]:
             def body(place: jax.Array, carry: tuple[Any, ...]) -> tuple[Any, ...]:
-                values, losses, _, _ = carry
+                values, told, _, _ = carry
                 rate = learning_rate(self._model, values.optimizer)
                 row = lax.dynamic_index_in_dim(rows, place, keepdims=False)
-                values, loss, logs = iterate(values, data, row)
-                losses = lax.dynamic_update_index_in_dim(
-                    losses, loss.astype(jnp.float32), place, 0
-                )
-                return values, losses, logs, rate
+                values, loss, logs, own = iterate(values, data, row)
+                told = _put(told, ((loss.astype(jnp.float32),), own), place)
+                return values, told, logs, rate
 
-            losses = jnp.zeros(rows.shape[0], jnp.float32)
-            logs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), result.logs)
+            loss = jax.ShapeDtypeStruct((), jnp.float32)
+            told = _zeros(((loss,), result.own), rows.shape[0])
             rate = jax.tree.map(jnp.zeros_like, learning_rate(self._model, values.optimizer))
-            carry = (values, losses, logs, rate)
-            values, losses, logs, rate = lax.fori_loop(start, stop, body, carry)
-            metrics = logs if own_logs else metrics_result(self._model, values.metrics)
-            return values, losses, metrics, rate, _all_finite(values.trainable)
+            carry = (values, told, _zeros(result.logs), rate)
+            values, told, logs, rate = lax.fori_loop(start, stop, body, carry)
+            metrics = logs if keeps_logs else metrics_result(self._model, values.metrics)
+            return values, told, metrics, rate, _all_finite(values.trainable)
 
         return segment
 
     def _single(self, iterate: Callable[..., Trained]) -> Callable[..., Any]:
         """One iteration as one program: that of row `place`."""
-        own_logs = has_own_step(self._model, "train_step")
+        keeps_logs = logs_beside_metrics(self._model, "train_step")
 
         def iteration(
             values: Values, data: Batch, rows: jax.Array, place: jax.Array
         ) -> tuple[Any, ...]:
             rate = learning_rate(self._model, values.optimizer)
             row = lax.dynamic_index_in_dim(rows, place, keepdims=False)
-            values, loss, logs = iterate(values, data, row)
-            metrics = logs if own_logs else metrics_result(self._model, values.metrics)
+            values, loss, logs, own = iterate(values, data, row)
+            metrics = logs if keeps_logs else metrics_result(self._model, values.metrics)
             finite = _all_finite(values.trainable)
-            return values, loss.astype(jnp.float32), metrics, rate, finite
+            return values, ((loss.astype(jnp.float32),), own), metrics, rate, finite
 
         return iteration
 
     def _evaluation_program(self, values: Values, specified: Specified) -> tuple[object, Lower]:
-        """Return the key of the evaluation program for such windows, and how to lower it."""
+        """Return the key of the evaluation program for such windows, and how to lower it.
+
+        Of the values it returns those that an evaluation changes, by name: the metrics, and
+        the random counters of layers that draw numbers in it too.
+        """
         data, rows = specified.data, specified.rows
-        own_logs = has_own_step(self._model, "test_step")
-
-        def segment(
-            trainable: list[jax.Array],
-            non_trainable: list[jax.Array],
-            metrics: list[jax.Array],
-            data: Batch,
-            rows: jax.Array,
-            start: jax.Array,
-            stop: jax.Array,
-        ) -> tuple[Any, ...]:
-            def batch(place: jax.Array, metrics: list[jax.Array]) -> tuple[Values, Any]:
-                values = Values(trainable, non_trainable, [], metrics)
-                row = lax.dynamic_index_in_dim(rows, place, keepdims=False)
-                return self._evaluation(values, data, row)
-
-            def body(place: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
-                after, logs = batch(place, carry[0])
-                return after.metrics, logs if own_logs else {}
-
-            logs = {}
-            if own_logs:
-                _, shapes = jax.eval_shape(batch, start, metrics)
-                logs = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            if self._scans_evaluation:
-                metrics, logs = lax.fori_loop(start, stop, body, (metrics, logs))
-            else:
-                metrics, logs = body(start, (metrics, logs))
-            return metrics, logs if own_logs else metrics_result(self._model, metrics)
+        keeps_logs = logs_beside_metrics(self._model, "test_step")
 
         def lower() -> Any:
+            structs = _structs(values._replace(optimizer=[]))
+            row = jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype)
+            trace = jax.make_jaxpr(self._evaluation, return_shape=True)
+            program, result = trace(structs, data, row)
+            flat, tree = jaxpr_as_fun(program), jax.tree.structure(result)
+            given = program.jaxpr.invars[: len(jax.tree.leaves(structs))]
+            after = program.jaxpr.outvars[: len(given)]
+            names = [name for name, _ in named(structs)]
+            changes = {
+                name
+                for name, was, now in zip(names, given, after, strict=True)
+                if now is not was
+            }
+
+            def evaluate(
+                values: Values, data: Batch, rows: jax.Array, place: jax.Array
+            ) -> tuple[dict[str, Any], Evaluated]:
+                row = lax.dynamic_index_in_dim(rows, place, keepdims=False)
+                arguments = jax.tree.leaves((values, data, row))
+                evaluated: Evaluated = jax.tree.unflatten(tree, flat(*arguments))
+                return _only(evaluated.values, changes), evaluated
+
+            def segment(
+                values: Values, data: Batch, rows: jax.Array, start: jax.Array, stop: jax.Array
+            ) -> tuple[Any, ...]:
+                def body(place: jax.Array, carry: tuple[Any, ...]) -> tuple[Any, ...]:
+                    changed, told, _ = carry
+                    here = replaced(values, changed)
+                    changed, (_, logs, own) = evaluate(here, data, rows, place)
+                    return changed, _put(told, ((), own), place), logs
+
+                if self._scans_evaluation:
+                    told = _zeros(((), result.own), rows.shape[0])
+                    carry = (_only(values, changes), told, _zeros(result.logs))
+                    changed, told, logs = lax.fori_loop(start, stop, body, carry)
+                else:
+                    changed, (_, logs, own) = evaluate(values, data, rows, start)
+                    told = ((), own)
+                if not keeps_logs:
+                    metrics = replaced(values, changed).metrics
+                    logs = metrics_result(self._model, metrics)
+                return changed, told, logs
+
             scalar = jax.ShapeDtypeStruct((), jnp.int32)
-            parts = (values.trainable, values.non_trainable, values.metrics)
             evaluation = jax.jit(segment, keep_unused=True)
-            return evaluation.lower(*_structs(parts), data, rows, scalar, scalar)
+            return evaluation.lower(structs, data, rows, scalar, scalar)
 
         return ("evaluate", specified.key), lower
+
+
+def _only(values: Values, names: Collection[str]) -> dict[str, Any]:
+    """The values of these names."""
+    return {name: value for name, value in named(values) if name in names}
+
+
+def _zeros(tree: Any, *capacity: int) -> Any:
+    """Arrays of zeros for what such a tree of shapes tells; of so many iterations."""
+    return jax.tree.map(lambda leaf: jnp.zeros((*capacity, *leaf.shape), leaf.dtype), tree)
+
+
+def _put(told: Any, of_one: Any, place: jax.Array) -> Any:
+    """Put what one iteration tells to its place among those of all."""
+
+    def put(series: jax.Array, value: jax.Array) -> jax.Array:
+        return lax.dynamic_update_index_in_dim(series, value, place, 0)
+
+    return jax.tree.map(put, told, of_one)
 
 
 def _all_finite(arrays: Sequence[jax.Array]) -> jax.Array:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 
 from epochwise.data.samples import Array
 from epochwise.engines.base import SegmentResult
+from epochwise.engines.own_step import added_up
 from epochwise.engines.values import as_numbers
 
 
@@ -37,8 +39,10 @@ class JaxPending:
     """A segment that may still be running.
 
     Args:
-        losses: in order, arrays that hold the losses of some iterations from `start` to
-            `stop - 1`, or the loss of one.
+        batches: what single batches tell, in order: arrays of some iterations with where
+            they stand there, or of one batch, with `None`. Of each a pair: `(loss,)`, which
+            is empty in an evaluation, and what a step of the user's logged, see `Trained`.
+        batch_size: samples in each of them.
         metrics: as of the last iteration.
         rate: of the last update.
         finite: whether the weights are finite after it.
@@ -46,7 +50,8 @@ class JaxPending:
         layers: their names.
     """
 
-    losses: Sequence[tuple[jax.Array, int, int] | jax.Array] = ()
+    batches: Sequence[tuple[Any, range | None]] = ()
+    batch_size: int = 0
     metrics: Mapping[str, jax.Array]
     rate: jax.Array | None = None
     finite: jax.Array | None = None
@@ -55,17 +60,24 @@ class JaxPending:
 
     def wait(self) -> SegmentResult:
         """See `Pending.wait`."""
-        parts, metrics, rate, finite, sizes = jax.device_get(
-            (self.losses, self.metrics, self.rate, self.finite, self.update_sizes)
+        batches, metrics, rate, finite, sizes = jax.device_get(
+            (
+                [told for told, _ in self.batches],
+                self.metrics,
+                self.rate,
+                self.finite,
+                self.update_sizes,
+            )
         )
-        losses = [
-            float(loss)
-            for part in parts
-            for loss in (part[0][part[1] : part[2]] if isinstance(part, tuple) else (part,))
+        single = [
+            told if places is None else jax.tree.map(lambda leaf, at=place: leaf[at], told)
+            for told, (_, places) in zip(batches, self.batches, strict=True)
+            for place in places or (0,)
         ]
         return SegmentResult(
-            losses=tuple(losses),
+            losses=tuple(float(loss) for losses, _ in single for loss in losses),
             metrics=as_numbers(metrics),
+            logs=added_up([own for _, own in single if own], self.batch_size),
             learning_rate=None if rate is None else float(rate),
             weights_finite=finite is None or bool(finite),
             update_sizes={

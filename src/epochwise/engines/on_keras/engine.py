@@ -20,6 +20,7 @@ import numpy as np
 from epochwise.data.feed import Window
 from epochwise.data.samples import Array, Samples, map_leaves
 from epochwise.engines.base import SegmentResult
+from epochwise.engines.own_step import added_up
 from epochwise.engines.per_sample import (
     as_in_evaluation,
     can_measure,
@@ -61,12 +62,15 @@ class Told:
     Args:
         losses: one an iteration; none in evaluation.
         metrics: scalars by name.
+        own: what a step of the user's logged for each batch, see `iteration.Trained`:
+            arrays over the batches.
         rate: what the last update used; `None` in evaluation.
         finite: whether every trainable weight is finite.
     """
 
     losses: Any
     metrics: Mapping[str, Any]
+    own: tuple[Mapping[str, Any], ...] = ()
     rate: Any = None
     finite: Any = True
 
@@ -77,10 +81,12 @@ class KerasPending:
 
     Args:
         told: what it tells.
+        batch_size: samples in each of its batches.
         undo: called if the segment turns out to have failed.
     """
 
     told: Told
+    batch_size: int
     undo: Callable[[], None]
 
     def wait(self) -> SegmentResult:
@@ -90,6 +96,7 @@ class KerasPending:
             return SegmentResult(
                 losses=tuple(np.asarray(keras.ops.convert_to_numpy(told.losses)).tolist()),
                 metrics=as_numbers(told.metrics),
+                logs=added_up(_of_each(told.own), self.batch_size),
                 learning_rate=None if told.rate is None else _number(told.rate),
                 weights_finite=bool(keras.ops.convert_to_numpy(told.finite)),
             )
@@ -221,7 +228,7 @@ class KerasEngine(ABC):
         except BaseException:
             undo()
             raise
-        return after, KerasPending(told=told, undo=undo)
+        return after, KerasPending(told=told, batch_size=loaded.window.batch_size, undo=undo)
 
     def evaluate(
         self, values: Values, loaded: LoadedWindow, start: int, stop: int
@@ -233,24 +240,34 @@ class KerasEngine(ABC):
         self._held = None
         try:
             told = self._test(loaded, start, stop)
-            metrics = self._copies(groups.metrics)
+            changed = {
+                name: self._copies(getattr(groups, name))
+                for name in ("non_trainable", "metrics")
+            }
         finally:
             self._write(groups, before)
             self._held = before
-        return values._replace(metrics=metrics), KerasPending(told=told, undo=_nothing)
+        pending = KerasPending(told=told, batch_size=loaded.window.batch_size, undo=_nothing)
+        return values._replace(**changed), pending
 
     def per_sample(self, loaded: LoadedWindow, start: int, stop: int) -> dict[str, Array]:
         """See `Engine.per_sample`."""
         measures = measures_of(self._model)
         if not (measures and can_measure(loaded.data)):
             return {}
-        parts = []
-        for place in range(start, stop):
-            take = partial(keras.ops.take, indices=loaded.rows[place], axis=0)
-            x, y = (map_leaves(take, tree) for tree in (loaded.data.x, loaded.data.y))
-            if self._divisor is not None:
-                x = map_leaves(lambda leaf: keras.ops.cast(leaf, "float32") / self._divisor, x)
-            parts.append(measured(measures, y, self._model(x, **as_in_evaluation(self._model))))
+        before, parts = self.take(), []
+        try:
+            for place in range(start, stop):
+                take = partial(keras.ops.take, indices=loaded.rows[place], axis=0)
+                x, y = (map_leaves(take, tree) for tree in (loaded.data.x, loaded.data.y))
+                if self._divisor is not None:
+                    x = map_leaves(
+                        lambda leaf: keras.ops.cast(leaf, "float32") / self._divisor, x
+                    )
+                predicted = self._model(x, **as_in_evaluation(self._model))
+                parts.append(measured(measures, y, predicted))
+        finally:
+            self.give_back(before)  # a layer may have drawn random numbers
         return joined(parts)
 
     def learning_rate(self) -> float:
@@ -320,6 +337,21 @@ class KerasEngine(ABC):
     @abstractmethod
     def _test(self, loaded: LoadedWindow, start: int, stop: int) -> Told:
         """Evaluate batches `start` to `stop - 1`; whatever changes is put back."""
+
+
+def _of_each(own: tuple[Mapping[str, Any], ...]) -> list[tuple[dict[str, Any], ...]]:
+    """Return what a step logged of each batch, from arrays over all batches, on the host."""
+    if not own:
+        return []
+    arrays = [
+        {name: keras.ops.convert_to_numpy(array) for name, array in part.items()}
+        for part in own
+    ]
+    batches = len(next(iter(arrays[0].values()), ()))
+    return [
+        tuple({name: array[place] for name, array in part.items()} for part in arrays)
+        for place in range(batches)
+    ]
 
 
 def _nothing() -> None:

@@ -7,7 +7,7 @@ own loss, which Keras folds into a running mean at once, and microbatches.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import keras
@@ -15,16 +15,41 @@ from keras import ops
 
 from epochwise.data.samples import leaves, map_leaves
 from epochwise.engines.microbatches import Weigh, check_microbatches, microbatch_weight
-from epochwise.engines.own_step import OwnMean, own_loss_and_logs, own_means
+from epochwise.engines.own_step import (
+    OwnMetric,
+    is_plain_mean,
+    mean_after,
+    metrics_of,
+    other_after,
+    own_logs,
+    own_loss,
+)
 from epochwise.engines.rates import has_one_rate
-from epochwise.engines.values import Batch, as_keras_data, has_own_step
+from epochwise.engines.values import (
+    Batch,
+    as_keras_data,
+    has_own_step,
+    logs_beside_metrics,
+)
 
-Iteration = Callable[[Batch, Any], tuple[Any, dict[str, Any]]]
-"""`(data, rows) -> (own loss, logs)`: one batch forward, backward, one update.
 
-The logs are empty unless the model has a `train_step` of its own, whose logs cannot be
-had from the metrics afterwards.
-"""
+class Trained(NamedTuple):
+    """What one iteration tells; see `on_jax.iteration.Trained`."""
+
+    loss: Any
+    logs: dict[str, Any]
+    own: tuple[dict[str, Any], ...] = ()
+
+
+class Evaluated(NamedTuple):
+    """What one evaluated batch tells."""
+
+    logs: dict[str, Any]
+    own: tuple[dict[str, Any], ...] = ()
+
+
+Iteration = Callable[[Batch, Any], Trained]
+"""`(data, rows) -> Trained`: one batch forward, backward, one update."""
 
 
 class Learned(NamedTuple):
@@ -35,11 +60,13 @@ class Learned(NamedTuple):
         predicted: the network's outputs.
         gradients: of the loss as the optimizer scales it, one a trainable variable;
             `None` where the loss does not depend on it.
+        logs: what a `compute_metrics` of the user's returned.
     """
 
     loss: Any
     predicted: Any
     gradients: list[Any]
+    logs: dict[str, Any] = {}  # noqa: RUF012
 
 
 class Tools(Protocol):
@@ -96,10 +123,10 @@ def _whole_batch_iteration(
 ) -> Iteration:
     """The batch goes through the network at once."""
 
-    def iteration(data: Batch, rows: Any) -> tuple[Any, dict[str, Any]]:
+    def iteration(data: Batch, rows: Any) -> Trained:
         learned = _learn(model, tools, gather(tools, data, rows, divisor))
         tools.update(learned.gradients)
-        return learned.loss, {}
+        return Trained(learned.loss, learned.logs)
 
     return iteration
 
@@ -117,7 +144,7 @@ def _microbatched_iteration(
     Σ w_i g_i / Σ w_i, divided last, and the loss is Σ w_i L_i / Σ w_i.
     """
 
-    def part(data: Batch, rows: Any) -> tuple[Any, Any, dict[int, Any]]:
+    def part(data: Batch, rows: Any) -> tuple[Any, ...]:
         batch = gather(tools, data, rows, divisor)
         learned = _learn(model, tools, batch)
         weight = weigh(batch)
@@ -126,9 +153,9 @@ def _microbatched_iteration(
             for place, gradient in enumerate(learned.gradients)
             if gradient is not None
         }
-        return weight, weight * ops.cast(learned.loss, "float32"), weighted
+        return weight, weight * ops.cast(learned.loss, "float32"), weighted, learned.logs
 
-    def iteration(data: Batch, rows: Any) -> tuple[Any, dict[str, Any]]:
+    def iteration(data: Batch, rows: Any) -> Trained:
         size = int(rows.shape[0])
         full = size // microbatch_size
 
@@ -142,20 +169,20 @@ def _microbatched_iteration(
                 sums = _added(sums, part(data, rows[full * microbatch_size :]))
         else:
             sums = part(data, rows)
-        weight, loss, weighted = sums
+        weight, loss, weighted, logs = sums
         gradients: list[Any] = [None] * len(model.trainable_variables)
         for place, total in weighted.items():
             gradients[place] = total / ops.cast(weight, total.dtype)
         tools.update(gradients)
-        return loss / weight, {}
+        return Trained(loss / weight, logs)
 
     return iteration
 
 
 def _added(sums: Any, more: Any) -> Any:
-    """Add up two parts of a batch."""
+    """Add up two parts of a batch; the logs are those of the last."""
     weighted = {place: total + more[2][place] for place, total in sums[2].items()}
-    return sums[0] + more[0], sums[1] + more[1], weighted
+    return sums[0] + more[0], sums[1] + more[1], weighted, more[3]
 
 
 def _learn(model: keras.Model, tools: Tools, batch: Batch) -> Learned:
@@ -177,44 +204,81 @@ def _learn(model: keras.Model, tools: Tools, batch: Batch) -> Learned:
     model._loss_tracker.update_state(
         learned.loss, sample_weight=int(leaves(batch.x)[0].shape[0])
     )
-    if type(model).compute_metrics is not keras.Model.compute_metrics:
-        model.compute_metrics(batch.x, batch.y, learned.predicted, sample_weight=batch.weight)
-    elif model._compile_metrics is not None:
+    if logs_beside_metrics(model, "train_step"):
+        logs = model.compute_metrics(
+            batch.x, batch.y, learned.predicted, sample_weight=batch.weight
+        )
+        return learned._replace(logs=dict(logs))
+    if model._compile_metrics is not None:
         # The same without the results, which nobody reads before the segment ends.
         model._compile_metrics.update_state(batch.y, learned.predicted, batch.weight)
     return learned
 
 
 def _own_step_iteration(model: keras.Model, tools: Tools, divisor: float | None) -> Iteration:
-    """The user's `train_step(data)`; its loss is read from cleared means."""
+    """The user's `train_step(data)`."""
 
-    def iteration(data: Batch, rows: Any) -> tuple[Any, dict[str, Any]]:
+    def iteration(data: Batch, rows: Any) -> Trained:
         batch = gather(tools, data, rows, divisor)
-        means = own_means(model)
-        before = [(ops.copy(mean.total.value), ops.copy(mean.count.value)) for mean in means]
-        for mean in means:
-            mean.reset_state()
-        logs = model.train_step(as_keras_data(batch))
-        told = []
-        for mean, (total, count) in zip(means, before, strict=True):
-            own = ops.copy(mean.total.value), ops.copy(mean.count.value)
-            mean.total.assign_add(total)
-            mean.count.assign_add(count)
-            told.append(OwnMean(mean, *own, mean.total.value, mean.count.value))
-        return own_loss_and_logs(model, told, logs)
+        said, logs = _cleared_around(model, lambda: model.train_step(as_keras_data(batch)))
+        loss = own_loss(model, said, logs, "train_step")
+        so_far, *own = own_logs(said, logs)
+        return Trained(loss, so_far, tuple(own))
 
     return iteration
 
 
 def evaluation(
     model: keras.Model, tools: Tools, divisor: float | None
-) -> Callable[[Batch, Any], dict[str, Any]]:
-    """Return the function that evaluates one batch and returns the logs so far."""
+) -> Callable[[Batch, Any], Evaluated]:
+    """Return the function that evaluates one batch."""
+    is_own = has_own_step(model, "test_step")
 
-    def evaluate(data: Batch, rows: Any) -> dict[str, Any]:
-        return dict(model.test_step(as_keras_data(gather(tools, data, rows, divisor))))
+    def evaluate(data: Batch, rows: Any) -> Evaluated:
+        batch = as_keras_data(gather(tools, data, rows, divisor))
+        if not is_own:
+            return Evaluated(dict(model.test_step(batch)))
+        said, logs = _cleared_around(model, lambda: model.test_step(batch))
+        so_far, *own = own_logs(said, logs)
+        return Evaluated(so_far, tuple(own))
 
     return evaluate
+
+
+def _cleared_around(
+    model: keras.Model, step: Callable[[], dict[str, Any]]
+) -> tuple[list[OwnMetric], dict[str, Any]]:
+    """Call a step with every plain mean set to zero, and add back what they held.
+
+    Returns:
+        What all metrics say afterwards, and the step's logs.
+    """
+    before = {
+        id(variable): ops.copy(variable.value)
+        for metric in metrics_of(model)
+        for variable in metric.variables
+    }
+    for metric in metrics_of(model):
+        if is_plain_mean(metric):
+            metric.reset_state()
+    logs = step()
+    said = []
+    for metric in metrics_of(model):  # the step may have built some
+        if is_plain_mean(metric):
+            held = metric.total, metric.count
+            own = [ops.copy(variable.value) for variable in held]
+            for variable in held:
+                if id(variable) in before:
+                    variable.assign_add(before[id(variable)])
+            said.append(mean_after(metric, own, [variable.value for variable in held]))
+        else:
+            now = [variable.value for variable in metric.variables]
+            was = [
+                before.get(id(variable), ops.zeros_like(variable.value))
+                for variable in metric.variables
+            ]
+            said.append(other_after(metric, was, now))
+    return said, logs
 
 
 def learning_rate(model: keras.Model) -> Any:
@@ -228,3 +292,15 @@ def all_finite(model: keras.Model) -> Any:
     """Tell whether every trainable weight is a finite number, a scalar."""
     finite = [ops.all(ops.isfinite(variable.value)) for variable in model.trainable_variables]
     return ops.all(ops.stack(finite)) if finite else True
+
+
+def stacked(owns: Sequence[tuple[dict[str, Any], ...]]) -> tuple[dict[str, Any], ...]:
+    """Return what a step logged of some batches as arrays over them.
+
+    What it did not log of all of them is left out.
+    """
+    parts: list[dict[str, Any]] = []
+    for of_batches in zip(*owns, strict=True):
+        names = [name for name in of_batches[0] if all(name in part for part in of_batches)]
+        parts.append({name: ops.stack([part[name] for part in of_batches]) for name in names})
+    return tuple(parts)

@@ -17,8 +17,8 @@ from epochwise.data.samples import Array
 from epochwise.engines.on_jax.iteration import evaluation, learning_rate, training_iteration
 from epochwise.engines.on_jax.placing import device_name
 from epochwise.engines.on_keras.engine import KerasEngine, LoadedWindow, Told
-from epochwise.engines.on_keras.iteration import all_finite
-from epochwise.engines.values import Values, has_own_step, variables
+from epochwise.engines.on_keras.iteration import all_finite, stacked
+from epochwise.engines.values import Values, logs_beside_metrics, variables
 
 
 class EagerJaxEngine(KerasEngine):
@@ -62,25 +62,36 @@ class EagerJaxEngine(KerasEngine):
 
     def _train(self, loaded: LoadedWindow, start: int, stop: int) -> Told:
         model = self._model
-        losses = []
+        losses, owns = [], []
         for place in range(start, stop):
             groups = variables(model)
             before = Values(*(self._copies(group) for group in groups))
             rate = learning_rate(model, before.optimizer)
-            after, loss, logs = self._iteration(before, loaded.data, loaded.rows[place])
+            after, loss, logs, own = self._iteration(before, loaded.data, loaded.rows[place])
             _assign_changed(groups, before, after)
             losses.append(loss)
-        if not has_own_step(model, "train_step"):
+            owns.append(own)
+        if not logs_beside_metrics(model, "train_step"):
             logs = model.get_metrics_result()
-        return Told(losses=jnp.stack(losses), metrics=logs, rate=rate, finite=all_finite(model))
+        return Told(
+            losses=jnp.stack(losses),
+            metrics=logs,
+            own=stacked(owns),
+            rate=rate,
+            finite=all_finite(model),
+        )
 
     def _test(self, loaded: LoadedWindow, start: int, stop: int) -> Told:
+        owns = []
         for place in range(start, stop):
             groups = variables(self._model)
             before = Values(*(self._copies(group) for group in groups))
-            after, logs = self._evaluation(before, loaded.data, loaded.rows[place])
+            after, logs, own = self._evaluation(before, loaded.data, loaded.rows[place])
             _assign_changed(groups, before, after)
-        return Told(losses=(), metrics=logs)
+            owns.append(own)
+        if not logs_beside_metrics(self._model, "test_step"):
+            logs = self._model.get_metrics_result()
+        return Told(losses=(), metrics=logs, own=stacked(owns))
 
 
 def _assign_changed(groups: Values, before: Values, after: Values) -> None:

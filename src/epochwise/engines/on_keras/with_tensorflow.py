@@ -17,10 +17,11 @@ from epochwise.engines.on_keras.iteration import (
     all_finite,
     evaluation,
     learning_rate,
+    stacked,
     training_iteration,
 )
 from epochwise.engines.rates import has_one_rate
-from epochwise.engines.values import Batch, build, has_own_step
+from epochwise.engines.values import Batch, build, has_own_step, logs_beside_metrics
 from epochwise.errors import ModelError
 
 Logs = dict[str, Any]
@@ -153,12 +154,14 @@ class TensorFlowEngine(KerasEngine):
         return [variable._value.read_value() for variable in variables]
 
     def _train(self, loaded: LoadedWindow, start: int, stop: int) -> Told:
-        losses, logs, rate, finite = self._call("train", loaded, start, stop)
+        told, logs, rate, finite = self._call("train", loaded, start, stop)
+        losses, own = _of_batches(told, start, stop)
         rate = rate if has_one_rate(self._model) else None
-        return Told(losses=losses[start:stop], metrics=logs, rate=rate, finite=finite)
+        return Told(losses=losses, metrics=logs, own=own, rate=rate, finite=finite)
 
     def _test(self, loaded: LoadedWindow, start: int, stop: int) -> Told:
-        return Told(losses=(), metrics=self._call("test", loaded, start, stop))
+        told, logs = self._call("test", loaded, start, stop)
+        return Told(losses=(), metrics=logs, own=_of_batches(told, start, stop)[1])
 
     def _call(self, kind: str, loaded: LoadedWindow, start: int, stop: int) -> Any:
         """Run a segment, as a graph that is traced and compiled when first needed."""
@@ -182,42 +185,65 @@ class TensorFlowEngine(KerasEngine):
         self._compile_seconds += time.perf_counter() - began
 
     def _training(self, data: Batch, rows: Any, start: Any, stop: Any) -> tuple[Any, ...]:
-        """Iterations `start` to `stop - 1`: losses, logs, the last rate, finite weights."""
+        """Iterations `start` to `stop - 1`: what each tells, logs, rate, finite weights."""
         model = self._model
-        own_logs = has_own_step(model, "train_step")
 
         def body(place: Any, carry: tuple[Any, Logs, Any]) -> tuple[Any, Logs, Any]:
-            rate = learning_rate(model) if has_one_rate(model) else carry[2]
-            loss, logs = self._iteration(data, rows[place])
-            loss = tf.cast(loss, tf.float32)
-            losses = tf.tensor_scatter_nd_update(carry[0], [[place]], [loss])
-            return losses, logs, rate
+            told, _, rate = carry
+            rate = learning_rate(model) if has_one_rate(model) else rate
+            loss, logs, own = self._iteration(data, rows[place])
+            return _put(told, (tf.cast(loss, tf.float32), own), place), logs, rate
 
-        logs = self._no_logs(self._iteration, data, rows, 1) if own_logs else {}
-        carry = tf.zeros(rows.shape[0]), logs, tf.zeros(())
-        losses, logs, rate = self._tools.fold(body, carry, start, stop)
-        logs = logs if own_logs else model.get_metrics_result()
-        return losses, logs, rate, all_finite(model)
+        told, logs = self._nothing_told(self._iteration, data, rows)
+        carry = told, logs, tf.zeros(())
+        told, logs, rate = self._tools.fold(body, carry, start, stop)
+        logs = logs if logs_beside_metrics(model, "train_step") else model.get_metrics_result()
+        return told, logs, rate, all_finite(model)
 
-    def _testing(self, data: Batch, rows: Any, start: Any, stop: Any) -> Logs:
-        """Batches `start` to `stop - 1`: what the metrics say."""
-        own_logs = has_own_step(self._model, "test_step")
+    def _testing(self, data: Batch, rows: Any, start: Any, stop: Any) -> tuple[Any, Logs]:
+        """Batches `start` to `stop - 1`: what each logged, and what the metrics say."""
+        keeps_logs = logs_beside_metrics(self._model, "test_step")
 
-        def body(place: Any, _: Logs) -> Logs:
-            logs = self._evaluation(data, rows[place])
-            return logs if own_logs else {}
+        def body(place: Any, carry: tuple[Any, Logs]) -> tuple[Any, Logs]:
+            logs, own = self._evaluation(data, rows[place])
+            return _put(carry[0], ((), own), place), logs if keeps_logs else {}
 
-        logs = self._no_logs(self._evaluation, data, rows) if own_logs else {}
-        logs = self._tools.fold(body, logs, start, stop)
-        return logs if own_logs else self._model.get_metrics_result()
+        told, logs = self._nothing_told(self._evaluation, data, rows)
+        carry = told, logs if keeps_logs else {}
+        told, logs = self._tools.fold(body, carry, start, stop)
+        return told, logs if keeps_logs else self._model.get_metrics_result()
 
-    def _no_logs(self, one: Any, data: Batch, rows: Any, place: int | None = None) -> Logs:
-        """Zeros in the form of the logs of one iteration, for a loop to begin with."""
+    def _nothing_told(self, one: Any, data: Batch, rows: Any) -> tuple[Any, Logs]:
+        """What the batches tell, and the last logs, for a loop to begin with."""
         if self._execution == "eager":
-            return {}
-        outputs = one.get_concrete_function(data, rows[0]).structured_outputs
-        logs = outputs if place is None else outputs[place]
-        return {name: tf.zeros(value.shape, value.dtype) for name, value in logs.items()}
+            return [], {}
+        like = one.get_concrete_function(data, rows[0]).structured_outputs
+        losses = () if one is self._evaluation else tf.zeros(rows.shape[0])
+        own = tf.nest.map_structure(
+            lambda leaf: tf.zeros((rows.shape[0], *leaf.shape), leaf.dtype), like.own
+        )
+        logs = {name: tf.zeros(leaf.shape, leaf.dtype) for name, leaf in like.logs.items()}
+        return (losses, own), logs
+
+
+def _put(told: Any, of_one: Any, place: Any) -> Any:
+    """Put what one batch tells to its place among those of all."""
+    if isinstance(told, list):
+        return [*told, of_one]
+    return tf.nest.map_structure(
+        lambda series, value: tf.tensor_scatter_nd_update(series, [[place]], [value]),
+        told,
+        of_one,
+    )
+
+
+def _of_batches(told: Any, start: int, stop: int) -> tuple[Any, Any]:
+    """Return the losses of batches `start` to `stop - 1`, and what each logged."""
+    if isinstance(told, list):
+        losses, owns = zip(*told, strict=True)
+        return losses, stacked(owns)
+    cut: tuple[Any, Any] = tf.nest.map_structure(lambda series: series[start:stop], told)
+    return cut
 
 
 def _key(loaded: LoadedWindow) -> object:

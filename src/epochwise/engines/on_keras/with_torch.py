@@ -20,9 +20,10 @@ from epochwise.engines.on_keras.iteration import (
     all_finite,
     evaluation,
     learning_rate,
+    stacked,
     training_iteration,
 )
-from epochwise.engines.values import Values, has_own_step
+from epochwise.engines.values import Values, logs_beside_metrics
 
 
 class TorchTools:
@@ -135,19 +136,21 @@ class TorchEngine(KerasEngine):
         mode = model.training
         model.train()
         try:
-            losses = []
+            losses, owns = [], []
             for place in range(start, stop):
                 if place == stop - 1:
                     rate = learning_rate(model)
-                loss, logs = self._iteration(loaded.data, loaded.rows[place])
+                loss, logs, own = self._iteration(loaded.data, loaded.rows[place])
                 losses.append(loss.detach())
+                owns.append(_detached(own))
         finally:
             model.train(mode)
-        if not has_own_step(model, "train_step"):
+        if not logs_beside_metrics(model, "train_step"):
             logs = model.get_metrics_result()
         return Told(
             losses=torch.stack(losses),
             metrics=_copied(logs),
+            own=stacked(owns),
             rate=rate,
             finite=all_finite(model),
         )
@@ -157,17 +160,26 @@ class TorchEngine(KerasEngine):
         mode = model.training
         model.eval()
         try:
+            owns = []
             with torch.no_grad():
                 for place in range(start, stop):
-                    logs = self._evaluation(loaded.data, loaded.rows[place])
+                    logs, own = self._evaluation(loaded.data, loaded.rows[place])
+                    owns.append(own)
         finally:
             model.train(mode)
-        return Told(losses=(), metrics=_copied(logs))
+        return Told(losses=(), metrics=_copied(logs), own=stacked(owns))
 
 
 def _copied(logs: Mapping[str, Any]) -> dict[str, Any]:
     """Scalars that no longer share memory with a metric's variables."""
-    return {name: ops.copy(ops.convert_to_tensor(value)) for name, value in logs.items()}
+    return {
+        name: ops.copy(ops.convert_to_tensor(value)).detach() for name, value in logs.items()
+    }
+
+
+def _detached(own: tuple[Mapping[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """What a step logged, without what it was computed from."""
+    return tuple({name: value.detach() for name, value in part.items()} for part in own)
 
 
 def free_gpu_bytes() -> tuple[bool, int | None]:
