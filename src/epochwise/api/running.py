@@ -13,6 +13,7 @@ from typing import Any
 from epochwise import loop
 from epochwise.api.job import Job, with_microbatches
 from epochwise.api.keeping import Kept
+from epochwise.engines.base import Engine
 from epochwise.engines.shrinking import ShrinkingEngine
 from epochwise.events import Listener, Stopped, StopReason
 from epochwise.record import Tally
@@ -39,8 +40,8 @@ def carry_out(
     looks_at_iterations: bool = False,
     looks_at_evaluation: bool = False,
     note: Callable[[str], None],
-) -> None:
-    """Train, and tell everybody who listens.
+) -> Engine[Any, Any]:
+    """Train, tell everybody who listens, and return the engine that memory sufficed for.
 
     Args:
         job: what to train.
@@ -53,6 +54,8 @@ def carry_out(
         looks_at_evaluation: whether one looks at every batch that is evaluated.
         note: shows a sentence to the user.
     """
+    from epochwise.engines.microbatches import check_evaluation_parts  # imports the framework
+
     course = replace(
         job.course, evaluates_batchwise=looks_at_evaluation, measures_updates=kept is not None
     )
@@ -65,6 +68,7 @@ def carry_out(
         partial(with_microbatches, job),
         microbatch_size=job.settings.microbatch_size,
         told=note,
+        check_parts=partial(check_evaluation_parts, job.model),
     )
     with signals() as heard:
         events = loop.train(
@@ -77,6 +81,7 @@ def carry_out(
                 break
     if job.model.optimizer is not None:
         job.model.optimizer.finalize_variable_values(job.model.trainable_weights)
+    return engine
 
 
 @contextmanager

@@ -350,13 +350,11 @@ def trained(
         at_once = _evaluated_at_once(job.settings, held_out.count)
         feed = in_order(held_out, at_once, gather=True)
         job = replace(job, course=replace(job.course, test=feed))
-    carry_out(job, tally, (progress,), kept=kept, state=state, note=progress.note)
+    engine = carry_out(job, tally, (progress,), kept=kept, state=state, note=progress.note)
     stopped = tally.run().stop
     if feed is not None and stopped is not None and not stopped.at_once:
         since = time.perf_counter()
-        [evaluated] = loop.evaluate(
-            job.engine, feed, batches=None, epoch_index=0, position=START
-        )
+        [evaluated] = loop.evaluate(engine, feed, batches=None, epoch_index=0, position=START)
         test = evaluated.metrics
         testing = time.perf_counter() - since
     before = 0.0 if state is None else state.memories["seconds"]

@@ -169,7 +169,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if kinds & _OUT_OF_MEMORY_KINDS:
         return True
     if kinds & _JAX_RUNTIME_KINDS:
-        return said.startswith("RESOURCE_EXHAUSTED")
+        # Where it happened in a layer that runs by itself, Keras puts its own words before.
+        return said.rpartition("\x1b[1m")[2].startswith("RESOURCE_EXHAUSTED")
     return type(error) is RuntimeError and any(words in said for words in _ALLOCATORS_WORDS)
 
 

@@ -66,6 +66,27 @@ def microbatch_weight(model: keras.Model) -> Weigh:
     )
 
 
+def check_evaluation_parts(model: keras.Model) -> None:
+    """Refuse to evaluate batches in parts where these do not have the batch's loss.
+
+    Raises:
+        ModelError: they do not.
+    """
+    try:
+        weigh = None if has_own_step(model, "test_step") else microbatch_weight(model)
+    except ModelError as error:
+        said = str(error).splitlines()[0].partition(": ")[2]
+    else:
+        if weigh is not _sum_of_weights:
+            return
+        said = "its loss is divided by the sum of the sample weights of a batch."
+    raise ModelError(
+        f"Memory ran out in an evaluation, and the batches of {model.name} cannot be "
+        f"evaluated in parts: {said}",
+        "give a smaller validation_batch_size, or a smaller batch_size.",
+    )
+
+
 def _count(batch: Batch) -> Any:
     """The number of samples."""
     return ops.convert_to_tensor(leaves(batch.x)[0].shape[0], "float32")

@@ -39,7 +39,7 @@ def evaluate(
     """
     since, compiled = clock(), engine.compile_seconds
     values = engine.take(fresh_metrics=True)
-    seen = engine.to_host(values) if batchwise else {}
+    seen: Mapping[str, Array] = engine.to_host(values) if batchwise else {}
     logs: dict[str, LogMean] = {}
     pending: Pending | None = None
     done = samples = 0

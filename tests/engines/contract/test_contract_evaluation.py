@@ -14,6 +14,7 @@ from subjects import weights_of
 
 import epochwise
 from epochwise.api import resume
+from epochwise.errors import ModelError
 from epochwise.stopping import Target
 
 BACKEND = keras.config.backend()
@@ -56,7 +57,10 @@ DRAWING: dict[str, Callable[[], L.Layer]] = {
 
 
 def network(way: dict[str, Any], layer: L.Layer, **options: Any) -> keras.Model:
-    """A model with such a layer, with weights and randomness from one seed."""
+    """A model with such a layer, with weights and randomness from one seed.
+
+    PyTorch's layers without a seed draw from its own generator: train one after the other.
+    """
     keras.utils.set_random_seed(3)
     model = keras.Sequential([keras.Input((8,)), layer, L.Dense(4)])
     model.compile("sgd", "mse", metrics=["mae"], **way, **options)
@@ -68,13 +72,13 @@ def test_l06_each_batch_of_an_evaluation_draws_its_own_numbers(
     way: dict[str, Any], kind: str
 ) -> None:
     """L06: the validation metrics are Keras's, with what was drawn for each batch."""
-    ours, theirs = (network(way, DRAWING[kind]()) for _ in range(2))
-
-    expected = theirs.fit(X, Y, validation_data=(X, Y), **OPTIONS).history
-    run = epochwise.fit(ours, X, Y, validation_data=(X, Y), **OPTIONS)
+    expected = network(way, DRAWING[kind]()).fit(X, Y, validation_data=(X, Y), **OPTIONS).history
+    run = epochwise.fit(
+        network(way, DRAWING[kind]()), X, Y, validation_data=(X, Y), **OPTIONS
+    ).history
 
     for name in ("loss", "val_loss", "val_mae"):
-        assert run.history[name] == pytest.approx(expected[name], **CLOSE), name
+        assert run[name] == pytest.approx(expected[name], **CLOSE), name
 
 
 @pytest.mark.parametrize("kind", DRAWING)
@@ -83,7 +87,7 @@ def test_l06_what_an_evaluation_drew_is_put_back(
     way: dict[str, Any], kind: str, looks: bool
 ) -> None:
     """L06: with evaluations every iteration the weights are those without any."""
-    ours, alone = (network(way, DRAWING[kind]()) for _ in range(2))
+    ours = network(way, DRAWING[kind]())
     seen = keras.callbacks.LambdaCallback(on_test_batch_end=lambda batch, logs: None)
 
     epochwise.fit(
@@ -96,6 +100,7 @@ def test_l06_what_an_evaluation_drew_is_put_back(
         callbacks=[seen] if looks else [],
         **OPTIONS,
     )
+    alone = network(way, DRAWING[kind]())
     epochwise.fit(alone, X, Y, epochs=2, **OPTIONS)
 
     assert weights_of(ours) == weights_of(alone)
@@ -364,3 +369,74 @@ def test_l08_with_microbatches_what_follows_from_a_metric_is_the_same(
 
     for name in ("loss", "twice"):
         assert run.history[name] == pytest.approx(expected[name], rel=1e-4)
+
+
+class Hungry(L.Layer):
+    """Has room for a few samples only, once it was built: in training or in an evaluation."""
+
+    room: int | None = None
+    in_training = False
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        short = self.room is not None and bool(training) == self.in_training
+        if short and x.shape[0] is not None and x.shape[0] > self.room:
+            raise MemoryError("no room")
+        return x
+
+
+def hungry(way: dict[str, Any], room: int | None, **options: Any) -> keras.Model:
+    """A classifier with dropout whose evaluations have room for some samples."""
+    keras.utils.set_random_seed(3)
+    layers = [Hungry(), L.Dense(8, "relu"), L.Dropout(0.3), L.Dense(1, "sigmoid")]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    options = {"loss": "binary_crossentropy", "metrics": ["accuracy", "auc"], **options}
+    model.compile("adam", **options, **way)
+    model.train_on_batch(X[:2], Y[:2, :1] > 0)
+    model.layers[0].room = room
+    return model
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_l13_an_evaluation_without_memory_goes_on_in_parts(
+    way: dict[str, Any], looks: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """L13: it is said, its metrics are the same means, and the training keeps its bits."""
+    y = (Y[:, :1] > 0).astype(np.float32)
+    options = {**OPTIONS, "validation_data": (X, y), "epochs": 2, "verbose": 2}
+    seen = keras.callbacks.LambdaCallback(on_test_batch_end=lambda batch, logs: None)
+    options["callbacks"] = [seen] if looks else []
+    ours, roomy = hungry(way, 10), hungry(way, None)
+
+    expected = epochwise.fit(roomy, X, y, **options)
+    run = epochwise.fit(ours, X, y, **options)
+
+    assert weights_of(ours) == weights_of(roomy)
+    assert run.losses.tobytes() == expected.losses.tobytes()
+    for name, values in expected.history.items():
+        assert run.history[name] == pytest.approx(values, rel=1e-5), name
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Memory ran out in an evaluation with 32 samples at a time" in said
+    assert "it goes on with 8" in said
+
+
+def test_l13_parts_that_would_have_another_loss_are_refused(way: dict[str, Any]) -> None:
+    """L13: where a batch's loss is a sum, the error names a smaller validation batch."""
+    y = (Y[:, :1] > 0).astype(np.float32)
+    model = hungry(way, 10, loss=keras.losses.BinaryCrossentropy(reduction="sum"))
+
+    with pytest.raises(
+        ModelError, match=r"Memory ran out in an evaluation(.|\n)*smaller valid"
+    ):
+        epochwise.fit(model, X, y, validation_data=(X, y), **OPTIONS)
+
+
+def test_l13_not_even_one_sample_fits(way: dict[str, Any]) -> None:
+    """L13: the weights are those of the epoch that was trained."""
+    y = (Y[:, :1] > 0).astype(np.float32)
+    ours, roomy = hungry(way, 0), hungry(way, None)
+
+    with pytest.raises(ModelError, match="Not even 1 sample"):
+        epochwise.fit(ours, X, y, validation_data=(X, y), **OPTIONS)
+    epochwise.fit(roomy, X, y, **OPTIONS)
+
+    assert weights_of(ours) == weights_of(roomy)

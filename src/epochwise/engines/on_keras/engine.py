@@ -339,19 +339,22 @@ class KerasEngine(ABC):
         """Evaluate batches `start` to `stop - 1`; whatever changes is put back."""
 
 
-def _of_each(own: tuple[Mapping[str, Any], ...]) -> list[tuple[dict[str, Any], ...]]:
+def _of_each(
+    own: tuple[Mapping[str, Any], ...],
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return what a step logged of each batch, from arrays over all batches, on the host."""
     if not own:
         return []
-    arrays = [
+    alone, tracked = (
         {name: keras.ops.convert_to_numpy(array) for name, array in part.items()}
         for part in own
-    ]
-    batches = len(next(iter(arrays[0].values()), ()))
-    return [
-        tuple({name: array[place] for name, array in part.items()} for part in arrays)
-        for place in range(batches)
-    ]
+    )
+
+    def at(place: int, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: array[place] for name, array in arrays.items()}
+
+    batches = range(len(next(iter(alone.values()), ())))
+    return [(at(place, alone), at(place, tracked)) for place in batches]
 
 
 def _nothing() -> None:
