@@ -67,6 +67,19 @@ class SampleMean:
             nonfinite=self.nonfinite + (0.0 if finite else number),
         )
 
+    def merge(self, other: SampleMean) -> SampleMean:
+        """Return the mean over the samples of both.
+
+        Example:
+            >>> SampleMean().add(10.0, 2).merge(SampleMean().add(9.0, 1)).mean == 29 / 3
+            True
+        """
+        return SampleMean(
+            total=self.total + other.total,
+            weight=self.weight + other.weight,
+            nonfinite=self.nonfinite + other.nonfinite,
+        )
+
     @property
     def mean(self) -> float:
         """The mean, rounded once to the nearest float; NaN when it is over no samples."""

@@ -37,7 +37,9 @@ def _labels(classes: int, seed: int = 1) -> np.ndarray[Any, Any]:
     return np.random.default_rng(seed).integers(0, classes, N + VALIDATION).astype(np.int32)
 
 
-def _classifier(*inner: str, shape: tuple[int, ...] = (8,), classes: int = 3) -> Callable[[], Any]:
+def _classifier(
+    *inner: str, shape: tuple[int, ...] = (8,), classes: int = 3
+) -> Callable[[], Any]:
     """A network of layers written as code, with a softmax at its end."""
 
     def build() -> Any:
@@ -50,7 +52,9 @@ def _classifier(*inner: str, shape: tuple[int, ...] = (8,), classes: int = 3) ->
     return build
 
 
-def _regressor(*inner: str, shape: tuple[int, ...] = (8,), outputs: int = 1) -> Callable[[], Any]:
+def _regressor(
+    *inner: str, shape: tuple[int, ...] = (8,), outputs: int = 1
+) -> Callable[[], Any]:
     def build() -> Any:
         import keras
 
@@ -114,8 +118,8 @@ for _name, _inner, _shape in [
     ("cnn average", [CONV, "L.AveragePooling2D()", "L.Flatten()"], IMAGES),
     ("cnn strided", ["L.Conv2D(4, 3, strides=2)", "L.GlobalAveragePooling2D()"], IMAGES),
     ("cnn normalized", [
-        "L.Conv2D(4, 3)", "L.BatchNormalization()", "L.ReLU()", "L.MaxPooling2D()", "L.Flatten()",
-        "L.Dropout(0.3, seed=1)"], IMAGES),
+        "L.Conv2D(4, 3)", "L.BatchNormalization()", "L.ReLU()", "L.MaxPooling2D()",
+        "L.Flatten()", "L.Dropout(0.3, seed=1)"], IMAGES),
     ("cnn separable", ["L.SeparableConv2D(4, 3)", "L.Flatten()"], IMAGES),
     ("cnn depthwise", ["L.DepthwiseConv2D(3)", "L.Flatten()"], IMAGES),
     ("cnn transposed", ["L.Conv2DTranspose(2, 3)", "L.GlobalMaxPooling2D()"], IMAGES),
@@ -329,7 +333,11 @@ def two_inputs() -> dict[str, Any]:
         x = layers.concatenate([layers.Dense(4)(a), layers.Dense(4)(b)])
         return keras.Model({"a": a, "b": b}, layers.Dense(1)(x))
 
-    return {**_numbers(), "build": _functional(code), "x": {"a": _data(4), "b": _data(3, seed=4)}}
+    return {
+        **_numbers(),
+        "build": _functional(code),
+        "x": {"a": _data(4), "b": _data(3, seed=4)},
+    }
 
 
 @kind
@@ -432,7 +440,9 @@ def _both(
         return all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in pairs)
 
     differs = [group for group in ("weights", "optimizer") if not same(group)]
-    told, ours = ({name: list(map(float, np.ravel(v))) for name, v in h.items()} for h in histories)
+    told, ours = (
+        {name: list(map(float, np.ravel(v))) for name, v in h.items()} for h in histories
+    )
     differs += [name for name in told if told[name] != ours.get(name)]
     differs += [name for name in ours if name not in told]
     evaluated = [
@@ -451,6 +461,8 @@ def _group(model: Any, group: str) -> list[Any]:
 if __name__ == "__main__":
     for name in sys.argv[1:] or KINDS:
         try:
-            print(json.dumps([name, _both(**KINDS[name]())]), flush=True)
+            differs = _both(**KINDS[name]())
         except Exception as error:
-            print(json.dumps([name, [f"{type(error).__name__}: {error}"]]), flush=True)
+            differs = [f"{type(error).__name__}: {error}"]
+        sys.stdout.write(json.dumps([name, differs]) + "\n")
+        sys.stdout.flush()

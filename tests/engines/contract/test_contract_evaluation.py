@@ -72,7 +72,9 @@ def test_l06_each_batch_of_an_evaluation_draws_its_own_numbers(
     way: dict[str, Any], kind: str
 ) -> None:
     """L06: the validation metrics are Keras's, with what was drawn for each batch."""
-    expected = network(way, DRAWING[kind]()).fit(X, Y, validation_data=(X, Y), **OPTIONS).history
+    expected = (
+        network(way, DRAWING[kind]()).fit(X, Y, validation_data=(X, Y), **OPTIONS).history
+    )
     run = epochwise.fit(
         network(way, DRAWING[kind]()), X, Y, validation_data=(X, Y), **OPTIONS
     ).history
