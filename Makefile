@@ -45,7 +45,7 @@ $(KERAS_TESTS_VENV)/keras-tests: pyproject.toml constraints.txt
 	@touch $@
 
 batteries: $(VENV)/ready
-	@for battery in power_loss kill_saver failing_disk damage repeats stops kills non_finite; do \
+	@for battery in power_loss kill_saver failing_disk damage repeats stops kills non_finite exits; do \
 	  $(BIN)/python tests/batteries/$$battery.py || exit 1; done
 
 check: lint types layers

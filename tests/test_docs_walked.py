@@ -10,12 +10,9 @@ from walking import WALKED, check, pages_with_commands, walk
 
 
 @pytest.mark.parametrize("page", WALKED)
-def test_a_reader_who_follows_the_page_sees_what_it_says(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_l10_a_reader_who_follows_the_page_sees_what_it_says(page: str, tmp_path: Path) -> None:
     """Every Python block runs and every command prints the counts that are shown."""
-    monkeypatch.chdir(tmp_path)
-    walk(page)
+    walk(page, tmp_path)
 
 
 def test_no_page_with_commands_is_left_out() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from batteries import exits
+from epochwise.cli import VERBS
 from epochwise.errors import ModelError, TrainingError
 from epochwise.exits import telling_exits
 from newcomer import run_as_newcomer
@@ -196,3 +198,12 @@ def test_ctrl_c_while_the_framework_is_imported_ends_with_130(tmp_path: Path) ->
 
     assert done.returncode == 130
     assert "sys.exit" not in done.stderr
+
+
+def test_l11_mistakes_of_every_verb_end_with_2_and_a_remedy() -> None:
+    """Never with a signal; `make batteries` makes 500 of them beside busy loops."""
+    verbs, wrong = exits.make(24, at_once=2)
+
+    assert wrong == []
+    assert set(VERBS) <= set(verbs)
+    assert verbs["named data sets"] >= 4

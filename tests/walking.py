@@ -1,6 +1,7 @@
 """Pages of the documentation, walked through as a reader does: block after block.
 
-A page's Python blocks share their names and a folder; of a `console` block each line that
+Each block is a process of its own; a page's blocks share a folder and a home, empty at first. A
+Python block is a script that needs no name of another; of a `console` block each line that
 begins with `$ ` is typed, and what follows it is what a reader is told to expect. Whole
 numbers must be those shown; numbers with decimals and the times in names may differ, and
 `...` stands for anything, on a line of its own for any lines.
@@ -13,9 +14,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from typer.testing import CliRunner
-
-from epochwise import cli
+from newcomer import run_as_newcomer
 from programs import ROOT
 
 WALKED = ("tutorial", "plan", "train", "data", "batches")
@@ -29,20 +28,24 @@ _SAME_SECOND = re.compile(r"(-digits-mlp)-\d+")
 _DECIMALS = re.compile(r"\d+(?:\.\d+)+")
 
 
-def walk(name: str) -> None:
-    """Run all blocks of a page in the current folder.
+def walk(name: str, folder: Path) -> None:
+    """Run all blocks of a page in a folder.
 
     Raises:
         AssertionError: a command printed something else than the page says.
     """
     page = ROOT / "docs" / f"{name}.md"
-    names: dict[str, object] = {"__name__": "__main__"}
+    home, here = folder / "home", folder / "here"
+    home.mkdir()
+    here.mkdir()
     for kind, block in _BLOCK.findall(page.read_text(encoding="utf-8")):
         if kind == "python":
-            exec(compile(block, str(page), "exec"), names)
+            run_as_newcomer(block, home=home, folder=here)
             continue
         for command, expected in _typed(block):
-            check(command, expected, _printed(command))
+            program, *arguments = shlex.split(command)
+            assert program == "epochwise"
+            check(command, expected, run_as_newcomer(arguments, home=home, folder=here).stdout)
 
 
 def check(command: str, expected: str, printed: str) -> None:
@@ -64,15 +67,6 @@ def _typed(block: str) -> Iterator[tuple[str, str]]:
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, expected = part.partition("\n")
         yield command, expected
-
-
-def _printed(command: str) -> str:
-    """What a command prints; it has to succeed."""
-    program, *arguments = shlex.split(command)
-    assert program == "epochwise"
-    result = CliRunner().invoke(cli.app, arguments)
-    assert result.exit_code == 0, f"{command}\n{result.output}"
-    return result.stdout
 
 
 def _comparable(text: str) -> str:

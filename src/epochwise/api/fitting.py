@@ -145,7 +145,7 @@ def fit(
         ModelError: the model cannot be trained as asked.
 
     Example:
-        >>> import keras, numpy as np
+        >>> import epochwise, keras, numpy as np
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
         >>> run = fit(model, np.ones((10, 4)), np.ones(10), batch_size=4, verbose=0)

@@ -184,7 +184,7 @@ def one_pass(
     Example:
         A line through little noise, learnt well within one pass:
 
-        >>> import keras, numpy as np
+        >>> import epochwise, keras, numpy as np
         >>> def build():
         ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         ...     model.compile(keras.optimizers.SGD(0.1), "mse")

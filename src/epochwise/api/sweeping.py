@@ -284,7 +284,7 @@ def sweep(
         RunError: the folder is that of another sweep.
 
     Example:
-        >>> import keras, numpy as np
+        >>> import epochwise, keras, numpy as np
         >>> def build():
         ...     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         ...     model.compile("sgd", "mse")

@@ -96,7 +96,7 @@ def tune(
         ModelError: the model cannot be trained, or not even one sample fits in memory.
 
     Example:
-        >>> import keras
+        >>> import epochwise, keras
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
         >>> x = np.random.default_rng(0).normal(size=(64, 4))

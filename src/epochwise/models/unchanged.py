@@ -29,7 +29,7 @@ def unchanged(model: Any) -> Iterator[None]:
         model: a built and compiled Keras model.
 
     Example:
-        >>> import keras, numpy as np
+        >>> import epochwise, keras, numpy as np
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
         >>> before = model.get_weights()[0].tolist()

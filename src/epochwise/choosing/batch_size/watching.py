@@ -39,7 +39,7 @@ class NoiseWatch:
         clock: seconds of a clock that only goes forward [s].
 
     Example:
-        >>> import keras, epochwise
+        >>> import epochwise, keras
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
         >>> x = np.random.default_rng(0).normal(size=(64, 4))
