@@ -270,11 +270,13 @@ def ended(pid: int, pipe: int) -> tuple[int, dict[str, Any]]:
 
 def import_everything(cache: Path) -> None:
     """Import what a training needs, compute nothing, and keep compiled programs in a folder."""
-    os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    from epochwise.framework import select_backend
+
+    select_backend()
     import jax
     import keras  # noqa: F401
 

@@ -58,7 +58,7 @@ def test_l10_the_users_choice_counts(backend: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ['{"backend": "theano"}', '{"backend": 3}', "[]", "{", ""])
 def test_l10_a_file_that_names_no_installed_backend_chooses_none(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str, tmp_path: Path
 ) -> None:
     """It is as if it were not there."""
     home = tmp_path / "keras"
