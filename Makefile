@@ -19,7 +19,8 @@ quick: $(VENV)/ready
 # What needs TensorFlow or PyTorch, in an environment of its own that has both.
 BACKENDS_VENV ?= .venv-backends
 BACKENDS_TESTS := tests/framework/test_backend_choice.py tests/engines/test_backends.py \
-  tests/data/test_batches_backends.py tests/data/test_sampler_torch.py tests/callbacks/test_epoch_counter.py tests/examples
+  tests/data/test_batches_backends.py tests/data/test_sampler_torch.py \
+  tests/callbacks/test_epoch_counter.py tests/examples
 
 backends: $(BACKENDS_VENV)/backends
 	$(BACKENDS_VENV)/bin/python -m pytest -q -n 2 $(BACKENDS_TESTS)
