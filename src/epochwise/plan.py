@@ -472,6 +472,23 @@ class Plan:
 # Checking one argument.
 
 
+def exact_epochs(epochs: object) -> Fraction | None:
+    """Return a number of epochs as an exact fraction; `None` where there is none.
+
+    Raises:
+        PlanError: they are not a whole number or a fraction above 0.
+
+    Example:
+        >>> exact_epochs(3), exact_epochs(Fraction(5, 2))
+        (Fraction(3, 1), Fraction(5, 2))
+    """
+    problems: list[Problem] = []
+    exact = _epochs(epochs, problems)
+    if problems:
+        raise PlanError(problems)
+    return exact
+
+
 def _optional_count(name: str, value: object, problems: list[Problem]) -> int | None:
     """Return the same for an argument that may be left out."""
     return None if value is None else noted_whole_number(name, value, problems)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
 
+from epochwise.errors import PlanError
 from epochwise.events import (
     Branched,
     EpochBegun,
@@ -95,7 +96,15 @@ def progress(
         verbose: how much, as in Keras.
         stream: where to; stdout unless told.
         clock: a clock that never goes back [s].
+
+    Raises:
+        PlanError: it is no such amount.
     """
+    if not isinstance(verbose, int | str) or verbose not in ("auto", 0, 1, 2):
+        raise PlanError(
+            f'verbose must be 0, 1, 2 or "auto"; got {verbose!r}.',
+            "use verbose=0 for silence, verbose=2 for a line an epoch.",
+        )
     if verbose == 0:
         return SilentProgress()
     output = lasting(sys.stdout if stream is None else stream)

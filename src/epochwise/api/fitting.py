@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,8 +16,9 @@ import numpy as np
 from epochwise.api.job import Job, going_on, job_of
 from epochwise.api.keeping import Kept, header_of, keep_model, keeping
 from epochwise.api.material import Given, material_of_given
-from epochwise.api.running import carry_out, pass_on
+from epochwise.api.running import carry_out, checked, pass_on
 from epochwise.api.settings import (
+    DEFAULT_BATCH_SIZE,
     Settings,
     Stop,
     checkpoint_interval,
@@ -28,16 +28,17 @@ from epochwise.api.settings import (
 )
 from epochwise.counts import Remainder
 from epochwise.data.batches import is_batches
-from epochwise.data.given import refuse_beside_batches, refuse_initial_epoch
+from epochwise.data.given import ClassWeight, refuse_beside_batches, refuse_initial_epoch
 from epochwise.durations import Duration
 from epochwise.engines.select import check_compiled, on_device
+from epochwise.errors import PlanError
 from epochwise.events import Listener
 from epochwise.exits import telling_exits
 from epochwise.framework import framework_limits, select_backend
 from epochwise.loop.course import Keep
 from epochwise.numbers import whole_number
 from epochwise.progress import Progress, progress, resume_call
-from epochwise.record import Header, Run, RunFolder, Tally, locked, require_free
+from epochwise.record import Header, Run, RunFolder, Tally, locked, require_free, run_path
 from epochwise.state import TrainingState
 
 
@@ -46,25 +47,25 @@ def fit(
     model: Any,
     x: Any,
     y: Any = None,
-    batch_size: int | None = 32,
-    epochs: int | Fraction | Literal["auto"] = 1,
+    batch_size: int | None = None,
+    epochs: int | Fraction | Literal["auto"] | None = None,
     verbose: Literal["auto", 0, 1, 2] = "auto",
     callbacks: Any = (),
-    validation_split: float = 0.0,
+    validation_split: float | None = None,
     validation_data: Any = None,
     shuffle: bool = True,
-    class_weight: Mapping[int, float] | None = None,
+    class_weight: ClassWeight | None = None,
     sample_weight: Any = None,
     initial_epoch: int = 0,
     steps_per_epoch: int | None = None,
     validation_steps: int | None = None,
     validation_batch_size: int | None = None,
-    validation_freq: int | Sequence[int] = 1,
+    validation_freq: int | Sequence[int] | None = None,
     *,
     max_epochs: int | None = None,
     iterations: int | None = None,
     seed: int = 0,
-    remainder: Remainder = "keep",
+    remainder: Remainder | None = None,
     microbatch_size: int | None = None,
     segments: Literal["scan", "single"] | None = None,
     listeners: Iterable[Listener] = (),
@@ -90,33 +91,40 @@ def fit(
             that somebody else forms (`PyDataset`, `tf.data.Dataset`, `DataLoader`, a
             generator function), which then bring their own targets.
         y: targets, the same kinds of arrays.
-        batch_size: samples per weight update [samples / iteration].
-        epochs: passes over the data [epochs]; not used when `iterations` is given.
+        batch_size: samples per weight update, `None` for 32 [samples / iteration]; not to
+            be given for batches that somebody else forms, whatever the number.
+        epochs: passes over the data, `None` for 1 or as many as `iterations` make [epochs].
             `"auto"` trains at a constant rate until the validation part no longer
             improves, then lets the rate go down, and keeps the best weights
             (`epochwise.pacing`).
         verbose: 0 for silence, 1 for a live line, 2 for a line an epoch.
         callbacks: Keras callbacks, several, one or `None`.
-        validation_split: the share of the samples held out for validation, in [0, 1):
-            stratified by class and seeded; with `shuffle=False` the last ones, as Keras.
+        validation_split: the share of the samples held out for validation, in [0, 1),
+            `None` for 0: stratified by class and seeded; with `shuffle=False` the last
+            ones, as Keras. Not for batches that somebody else forms.
         validation_data: `(x, y)` or `(x, y, sample_weight)`, `(x,)` or x for a model
             without targets, or batches that somebody else forms; evaluated after each
             epoch.
         shuffle: whether each epoch is a new permutation.
-        class_weight: a weight for each class, by its number.
+        class_weight: a weight for each class: a mapping by its number, where classes left
+            out weigh 1, as Keras; a sequence with one for each class from 0 on; or
+            `"balanced"` for N / (K·n_c), with N samples that train, K classes among them
+            and n_c of class c.
         sample_weight: a weight for each sample, shape `(N,)`.
         initial_epoch: refused unless 0: a second call goes on by itself.
         steps_per_epoch: iterations that make an epoch of somebody else's batches, cut
             from pass after pass; with arrays an epoch is every sample once.
         validation_steps: batches of the validation data to evaluate; `None` for all.
         validation_batch_size: samples in each of them; `None` for `batch_size`.
-        validation_freq: epochs from one evaluation to the next [epochs]; or a list of the
+        validation_freq: epochs from one evaluation to the next, `None` for 1 [epochs]; or a
+            list of the
             epochs to evaluate after, counted from 1.
         max_epochs: the bound of `"auto"` [epochs]; `None` for 100, or for `iterations`
             alone where they are given. A `TimeLimit` among `stop` is another bound.
         iterations: weight updates in all [iterations].
         seed: of the order and the split, 0 to 2**64 - 1.
-        remainder: whether the N mod B left-over samples are trained on.
+        remainder: whether the N mod B left-over samples are trained on: `"keep"`, which
+            `None` is too, or `"drop"`. Not for batches that somebody else forms.
         microbatch_size: samples that go through the network at once, `None` for all.
         segments: how segments are executed; `None` follows from model and device.
         listeners: plug-ins with a method `on_event`.
@@ -169,18 +177,26 @@ def fit(
             {
                 "y": y is not None,
                 "sample_weight": sample_weight is not None,
-                "validation_split": bool(validation_split),
-                "batch_size": batch_size not in (None, 32),
-                "remainder": remainder != "keep",
+                "validation_split": validation_split is not None,
+                "batch_size": batch_size is not None,
+                "remainder": remainder is not None,
             }
         )
+        if iterations is not None and not (epochs is None or isinstance(epochs, str)):
+            raise PlanError(
+                f"epochs={epochs!r} and iterations={iterations!r} both say how long to train "
+                "on x, whose batches are counted as they come.",
+                "give one of them.",
+            )
+    elif batch_size is None:
+        batch_size = DEFAULT_BATCH_SIZE
     settings = Settings(
-        batch_size=None if foreign else 32 if batch_size is None else batch_size,
+        batch_size=batch_size,
         **length_settings(epochs, iterations, max_epochs),
-        validation_split=validation_split,
+        validation_split=0.0 if validation_split is None else validation_split,
         shuffle=shuffle,
         seed=seed,
-        remainder=remainder,
+        remainder="keep" if remainder is None else remainder,
         microbatch_size=microbatch_size,
         segments=segments,
         **evaluation_settings(evaluate_every, validation_freq),
@@ -193,10 +209,12 @@ def fit(
         ),
     )
     settings.require_validation(
-        has_validation=bool(validation_split) or validation_data is not None
+        has_validation=bool(settings.validation_split) or validation_data is not None
     )
-    if run_dir is not None:
-        require_free(Path(run_dir))
+    kept_in = None if run_dir is None else run_path(run_dir)
+    if kept_in is not None:
+        require_free(kept_in)
+    listeners = checked(listeners)
     select_backend()
     from epochwise.engines.on_keras_callbacks import listed  # imports the framework
 
@@ -205,9 +223,9 @@ def fit(
     job = going_on(job_of_given(model, given, settings))
     with ExitStack() as stack:
         kept = None
-        if run_dir is not None:
+        if kept_in is not None:
             header = header_of_arrays(job, given)
-            folder = RunFolder.create(Path(run_dir))
+            folder = RunFolder.create(kept_in)
             stack.enter_context(locked(folder))
             keep_model(folder, model)
             kept = stack.enter_context(keeping(folder, header, job))

@@ -114,15 +114,16 @@ def material_of_given(given: Given, settings: Settings, fitting: Fitting) -> Mat
         return _of_batches(given, settings, fitting)
     refuse_two_weights(given.sample_weight, given.class_weight)
     plain = given_samples(given.x, given.y, given.sample_weight)
-    samples = plain
-    if given.class_weight is not None:
-        samples = weighed_by_class(plain, given.class_weight)
     held_out = _held_out(given, settings)
     parted = None
     if settings.validation_split and held_out is None:
-        targets = leaves(samples.y)
+        targets = leaves(plain.y)
         labels = targets[0] if len(targets) == 1 and settings.shuffle else None
-        parted = parted_samples(samples, labels, settings)
+        parted = parted_samples(plain, labels, settings)
+    samples = plain
+    if given.class_weight is not None:
+        trained = None if parted is None else parted.train
+        samples = weighed_by_class(plain, given.class_weight, trained=trained)
     return material_of_samples(
         samples,
         settings,
@@ -177,7 +178,7 @@ def material_of_samples(
     if evaluated is not None:
         validation = in_order(
             evaluated,
-            validation_batch_size or plan.batch_size,
+            plan.batch_size if validation_batch_size is None else validation_batch_size,
             batches=settings.validation_batches,
             part=None if parted is None else parted.held_out,
             gather=here not in on_device,
@@ -240,7 +241,9 @@ def _of_batches(given: Given, settings: Settings, fitting: Fitting) -> Material:
     on_device = fitting(example, [held_out])
     validation = in_order(
         held_out,
-        given.validation_batch_size or window.batch_size,
+        window.batch_size
+        if given.validation_batch_size is None
+        else given.validation_batch_size,
         batches=settings.validation_batches,
         gather=held_out not in on_device,
     )

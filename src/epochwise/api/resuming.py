@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -16,10 +16,11 @@ from epochwise.api.fitting import trained as trained_on_arrays
 from epochwise.api.job import Job
 from epochwise.api.keeping import facts, keeping, kept_model
 from epochwise.api.material import Given
-from epochwise.api.running import pass_on
+from epochwise.api.running import checked, pass_on
 from epochwise.api.settings import Settings, Stop, stopping_settings
 from epochwise.api.training import Clock, Prepared, Source, prepare, trained
 from epochwise.checkpoint import Checkpoint, Checkpoints, compare
+from epochwise.data.given import ClassWeight
 from epochwise.engines.select import check_compiled
 from epochwise.errors import DataError, PlanError
 from epochwise.events import Listener
@@ -38,6 +39,7 @@ from epochwise.record import (
     locked,
     read_run,
     read_tally,
+    run_path,
 )
 
 Schedule = Literal["keep", "rescale"]
@@ -54,7 +56,7 @@ def resume(
     y: Any = None,
     *,
     sample_weight: Any = None,
-    class_weight: Mapping[int, float] | None = None,
+    class_weight: ClassWeight | None = None,
     validation_data: Any = None,
     validation_batch_size: int | None = None,
     steps_per_epoch: int | None = None,
@@ -113,12 +115,12 @@ def resume(
     )
     with closing(progress(verbose)) as shown:
         run = go_on(
-            Path(run_dir),
+            run_path(run_dir),
             model,
             given,
             shown=shown,
             callbacks=callbacks,
-            listeners=listeners,
+            listeners=checked(listeners),
             stop=stop,
             extend_to_epochs=extend_to_epochs,
             schedule=schedule,
@@ -157,7 +159,7 @@ def go_on(
     with locked(folder):
         found = Checkpoints(folder).load_newest()
         if stored.header.source is not None:
-            source = Source(**stored.header.source)
+            source = Source.from_json(stored.header.source)
             prepared = prepare(source, settings, settings.validation_split, shown, clock)
             job, header = prepared.job, prepared.header(stored.header.arguments)
         else:

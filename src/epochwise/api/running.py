@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from epochwise.api.job import Job, with_microbatches
 from epochwise.api.keeping import Kept
 from epochwise.engines.base import Engine
 from epochwise.engines.shrinking import ShrinkingEngine
+from epochwise.errors import PlanError
 from epochwise.events import Listener, Stopped, StopReason
 from epochwise.record import Tally
 from epochwise.state import TrainingState
@@ -82,6 +83,22 @@ def carry_out(
     if job.model.optimizer is not None:
         job.model.optimizer.finalize_variable_values(job.model.trainable_weights)
     return engine
+
+
+def checked(listeners: object) -> tuple[Listener, ...]:
+    """Return listeners one by one.
+
+    Raises:
+        PlanError: one has no method `on_event`.
+    """
+    several = tuple(listeners) if isinstance(listeners, Iterable) else (listeners,)
+    for listener in several:
+        if not callable(getattr(listener, "on_event", None)):
+            raise PlanError(
+                f"{listener!r} among listeners has no method on_event.",
+                "give objects with on_event(event), in a list.",
+            )
+    return several
 
 
 @contextmanager

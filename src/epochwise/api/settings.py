@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal
@@ -10,12 +10,13 @@ from typing import Any, Literal
 import numpy as np
 
 from epochwise.counts import Remainder
+from epochwise.data.split import check_share
 from epochwise.durations import Duration
-from epochwise.errors import PlanError, RunError
+from epochwise.errors import PlanError, Problem, RunError
 from epochwise.loop.course import Keep
 from epochwise.numbers import hold_whole_numbers, whole_number
 from epochwise.pacing import AutoEpochs, Pacing, Steady
-from epochwise.plan import Plan
+from epochwise.plan import Plan, exact_epochs
 from epochwise.stopping import (
     AnyOf,
     Best,
@@ -26,6 +27,9 @@ from epochwise.stopping import (
     rule_to_json,
 )
 from epochwise.stopping.metrics import check_direction
+
+DEFAULT_BATCH_SIZE = 32
+"""Samples per weight update where nobody says it, as in Keras [samples / iteration]."""
 
 DEFAULT_METRIC = "val_loss"
 """What is best where no rule and nobody says it."""
@@ -76,7 +80,7 @@ class Settings:
             `keras.config.set_max_steps_per_epoch` asks for; `None` for whole epochs.
     """
 
-    batch_size: int | None = 32
+    batch_size: int | None = DEFAULT_BATCH_SIZE
     epochs: Fraction | None = Fraction(1)
     iterations: int | None = None
     validation_split: float = 0.0
@@ -99,7 +103,7 @@ class Settings:
     most_iterations_per_epoch: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the counts once, and hold them as Python's own numbers."""
+        """Refuse what no argument can be; hold numbers as Python's own."""
         hold_whole_numbers(
             self,
             "batch_size",
@@ -110,6 +114,29 @@ class Settings:
             "most_iterations_per_epoch",
         )
         hold_whole_numbers(self, "seed", "epochs_before", least=0)
+        object.__setattr__(self, "validation_split", check_share(self.validation_split))
+        words: dict[str, tuple[object, ...]] = {
+            "keep": ("best", "last"),
+            "segments": (None, "scan", "single"),
+            "shuffle": (True, False),
+        }
+        problems = [
+            Problem(
+                f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}.",
+                f"use {name}={known[-1]!r}.",
+            )
+            for name, known in words.items()
+            if not isinstance(value := getattr(self, name), Hashable) or value not in known
+        ]
+        if not isinstance(self.best_metric, str | None):
+            problems.append(
+                Problem(
+                    f"best_metric must be a metric's name; got {self.best_metric!r}.",
+                    'use best_metric="val_loss".',
+                )
+            )
+        if problems:
+            raise PlanError(problems)
 
     @property
     def rules(self) -> AnyOf:
@@ -250,20 +277,22 @@ class Settings:
             ) from error
 
 
-def evaluation_settings(evaluate_every: object, validation_freq: object = 1) -> dict[str, Any]:
+def evaluation_settings(
+    evaluate_every: object, validation_freq: object = None
+) -> dict[str, Any]:
     """Return `evaluate_every` and `evaluate_at_epochs` of the settings.
 
     Args:
         evaluate_every: a duration in epochs or iterations; `None` to go by the other.
         validation_freq: Keras's own argument: a number of epochs, or several epochs after
-            each of which to evaluate, counted from 1.
+            each of which to evaluate, counted from 1; `None` for 1.
 
     Raises:
         PlanError: neither says it, or both do.
     """
     if evaluate_every is not None:
         every = Duration.parse(evaluate_every)
-        if every.seconds is not None or validation_freq != 1:
+        if every.seconds is not None or validation_freq is not None:
             raise PlanError(
                 f"evaluate_every={str(every)!r} with validation_freq={validation_freq!r} does "
                 "not say after which epochs or iterations to evaluate; seconds differ from run "
@@ -282,7 +311,7 @@ def evaluation_settings(evaluate_every: object, validation_freq: object = 1) -> 
         return {"evaluate_at_epochs": tuple(sorted(set(at)))}
     epochs = whole_number(
         "validation_freq",
-        validation_freq,
+        1 if validation_freq is None else validation_freq,
         remedy="give the epochs from one evaluation to the next, validation_freq=2, or the "
         "epochs to evaluate after, validation_freq=[1, 5]; to never evaluate, leave out "
         "validation_data.",
@@ -319,7 +348,8 @@ def length_settings(
     """Return `epochs`, `iterations` and `auto_epochs` of the settings.
 
     Args:
-        epochs: as `fit` takes it; not used beside `iterations`, unless it is `"auto"`.
+        epochs: as `fit` takes it; beside `iterations` it has to agree with them, unless it
+            is `"auto"`.
         iterations: weight updates in all [iterations].
         max_epochs: the bound of a run that finds their number itself [epochs].
 
@@ -328,13 +358,13 @@ def length_settings(
     """
     if max_epochs is not None:
         max_epochs = whole_number("max_epochs", max_epochs)
-    if epochs == "auto":
-        bound = max_epochs or (None if iterations is not None else DEFAULT_BOUND)
-        return {
-            "epochs": None if bound is None else Fraction(bound),
-            "iterations": iterations,
-            "auto_epochs": True,
-        }
+    if iterations is not None:
+        iterations = whole_number("iterations", iterations)
+    if isinstance(epochs, str) and epochs == "auto":
+        if max_epochs is None and iterations is None:
+            max_epochs = DEFAULT_BOUND
+        bound = None if max_epochs is None else Fraction(max_epochs)
+        return {"epochs": bound, "iterations": iterations, "auto_epochs": True}
     if isinstance(epochs, str):
         raise PlanError(f"epochs={epochs!r} is no number.", 'use epochs=5, or epochs="auto".')
     if max_epochs is not None:
@@ -343,10 +373,9 @@ def length_settings(
             f"and this one is asked for {iterations or epochs}.",
             'use epochs="auto", or leave max_epochs out.',
         )
-    told = epochs if iterations is None else None
-    if told is not None and not isinstance(told, Fraction):
-        told = Fraction(whole_number("epochs", told))
-    return {"epochs": told, "iterations": iterations}
+    if epochs is None and iterations is None:
+        epochs = 1
+    return {"epochs": exact_epochs(epochs), "iterations": iterations}
 
 
 def stopping_settings(
@@ -364,12 +393,14 @@ def stopping_settings(
     """
     rules = _listed(stop)
     watched = (name for rule in rules for name in rule.metrics if name.startswith("val_"))
-    metric = best_metric or next(watched, DEFAULT_METRIC if auto_epochs else None)
+    metric = best_metric
+    if metric is None:
+        metric = next(watched, DEFAULT_METRIC if auto_epochs else None)
     if keep is None:
         keep = "last" if metric is None else "best"
     if keep == "best" and metric is None:
         metric = DEFAULT_METRIC
-    if metric is not None and not metric.startswith("val_"):
+    if isinstance(metric, str) and not metric.startswith("val_"):
         raise PlanError(
             f"best_metric={metric!r} is a mean over the training samples, taken while the "
             "weights changed: no weights have it.",

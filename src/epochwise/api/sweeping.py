@@ -49,13 +49,13 @@ from epochwise.engines.select import (
     import_framework,
     on_device,
 )
-from epochwise.errors import PlanError, RunError
+from epochwise.errors import DataError, PlanError, RunError
 from epochwise.events import Listener
 from epochwise.exits import telling_exits
 from epochwise.framework import import_keras, select_backend
 from epochwise.models import check_learning_rate
 from epochwise.numbers import hold_whole_numbers, whole_number
-from epochwise.record import Recorder, Run, RunFolder, Tally, json_text, read_run
+from epochwise.record import Recorder, Run, RunFolder, Tally, json_text, read_run, run_path
 
 FORMAT = 1
 """The version of the format of `SWEEP_FILE`."""
@@ -308,6 +308,12 @@ def sweep(
     select_backend()
     refuse_two_weights(sample_weight, class_weight)
     plain = samples = given_samples(x, y, sample_weight)
+    if isinstance(class_weight, str) and validation_data is None:
+        raise DataError(
+            f'class_weight="{class_weight}" follows from the samples that train, and each seed '
+            "of a sweep holds out others.",
+            "give validation_data=(x, y), or a weight for each class.",
+        )
     if class_weight is not None:
         samples = weighed_by_class(plain, class_weight)
     targets = leaves(samples.y)
@@ -332,7 +338,7 @@ def sweep(
         build=network,
         named=("arrays", "model"),
     )
-    return held(here, None if folder is None else Path(folder), tell=tell, began=began)
+    return held(here, None if folder is None else run_path(folder), tell=tell, began=began)
 
 
 @telling_exits()

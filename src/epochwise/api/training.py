@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -23,6 +23,7 @@ from epochwise.data.given import in_order
 from epochwise.data.samples import Dataset, leaves
 from epochwise.data.split import Split
 from epochwise.engines.select import import_framework, on_device
+from epochwise.errors import RunError
 from epochwise.exits import telling_exits
 from epochwise.framework import framework_limits, keep_compiled_programs, select_backend
 from epochwise.position import START
@@ -80,6 +81,26 @@ class Source:
             kept["data"] = str(Path(self.data).absolute())
         kept["model"] = models.absolute(self.model)
         return kept
+
+    @classmethod
+    def from_json(cls, recorded: Mapping[str, Any]) -> Source:
+        """Read back what `to_json` gave.
+
+        Raises:
+            RunError: it is not what Epochwise writes.
+        """
+        texts = {"data": str, "label": str | None, "model": str, "optimizer": str | None}
+        types = {**texts, "learning_rate": float | int | None}
+        wrong = sorted(recorded.keys() ^ types.keys()) or [
+            name for name, type_ in types.items() if not isinstance(recorded[name], type_)
+        ]
+        if wrong:
+            raise RunError(
+                f"The record does not tell what the run was made from: its source is "
+                f"{dict(recorded)}, wrong in {', '.join(wrong)}.",
+                "restore run.json from a copy, or start the run again.",
+            )
+        return cls(**recorded)
 
 
 def _process_age() -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +19,7 @@ from epochwise.api.settings import Settings
 from epochwise.api.training import Clock, Source, keep_advice, prepare
 from epochwise.choosing.batch_size.advice import Advice
 from epochwise.data.batches import is_batches
-from epochwise.data.given import given_samples
+from epochwise.data.given import ClassWeight, given_samples
 from epochwise.engines.select import check_compiled
 from epochwise.errors import DataError
 from epochwise.exits import telling_exits
@@ -51,7 +51,7 @@ def tune(
     validation_split: float | None = None,
     validation_data: Any = None,
     sample_weight: Any = None,
-    class_weight: Mapping[int, float] | None = None,
+    class_weight: ClassWeight | None = None,
     shuffle: bool = True,
     seed: int = 0,
 ) -> Advice:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from epochwise.data import sources
-from epochwise.errors import DataError, EpochwiseError, PlanError, Problem
+from epochwise.data.split import check_share
+from epochwise.errors import EpochwiseError, PlanError, Problem
 from epochwise.plan import Plan
 
 _ANY_SAMPLES = 10**15
@@ -46,11 +47,8 @@ def check_data(data: str) -> None:
 
 def check_split(validation_split: float | None) -> None:
     """Refuse what is no share."""
-    if validation_split is not None and not 0 <= validation_split < 1:
-        raise DataError(
-            f"validation_split={validation_split!r} is no share of the training samples.",
-            "use validation_split=0.2 to hold out a fifth, or validation_split=0 for none.",
-        )
+    if validation_split is not None:
+        check_share(validation_split)
 
 
 def check_seed(seed: int) -> None:

@@ -7,7 +7,6 @@ than a second; what is wrong is told together.
 from __future__ import annotations
 
 import sys
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -353,5 +352,4 @@ def _length(
         raise PlanError(
             f"epochs={epochs!r} is no whole number.", 'use epochs=5, or epochs="auto".'
         ) from error
-    length = length_settings(told, iterations, max_epochs)
-    return length | {"epochs": Fraction(told)}
+    return length_settings(told, iterations, max_epochs)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from epochwise.data.feed import GATHERED_BYTES, Window
 from epochwise.data.order import Order
-from epochwise.data.samples import Array, Arrays, Samples, leaves
+from epochwise.data.samples import Array, Arrays, Samples, leaves, unmasked
 from epochwise.errors import DataError, PlanError
 
 MOST_ITERATIONS = 256
@@ -425,6 +425,7 @@ def samples_of(batch: object, place: str) -> Samples:
         )
     samples = Samples(x=x, y=y, weight=weight)
     _check_rows(samples, place)
+    _check_weights(samples, place)
     return samples
 
 
@@ -924,6 +925,7 @@ def _host_array(leaf: Any, place: str) -> Array:
         )
     if hasattr(leaf, "detach"):  # PyTorch
         leaf = leaf.detach().cpu()
+    leaf = unmasked(leaf, f"an array of {place}")
     try:
         array = np.asarray(leaf.numpy() if hasattr(leaf, "numpy") else leaf)
     except (TypeError, ValueError, NotImplementedError) as error:
@@ -993,6 +995,20 @@ def _check_rows(samples: Samples, place: str) -> None:
             f"{place} is empty: {told}.",
             "leave empty batches out.",
         )
+
+
+def _check_weights(samples: Samples, place: str) -> None:
+    """Refuse weights of samples that are not finite: one makes every weight of the model so."""
+    for leaf in leaves(samples.weight):
+        finite = np.isfinite(leaf)
+        if not finite.all():
+            first = np.argwhere(~finite)[0]
+            told = ", ".join(map(str, first))
+            raise DataError(
+                f"sample_weight[{told}] of {place} is {leaf[tuple(first)]}; one such value "
+                "turns every weight into NaN.",
+                "give finite weights, 0 for samples that are not to count.",
+            )
 
 
 def _layout(batch: Samples) -> _Layout:

@@ -9,9 +9,9 @@ bits; a memory map stays as it is.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,11 @@ from epochwise.errors import DataError, PlanError
 from epochwise.numbers import whole_number
 from epochwise.plan import Plan
 
-ClassWeight: TypeAlias = Mapping[int, float]
+ClassWeight: TypeAlias = Mapping[int, float] | Sequence[float] | Array | Literal["balanced"]
 """The weight of each class by its number; a class that is not named weighs 1."""
+
+BALANCED = "balanced"
+"""Weighs each class by N / (K·n), with n of its samples among N and K classes."""
 
 
 def given_samples(
@@ -169,30 +172,62 @@ def refuse_initial_epoch(initial_epoch: object, epochs: object) -> None:
     )
 
 
-def weighed_by_class(samples: Samples, class_weight: ClassWeight) -> Samples:
+def weighed_by_class(
+    samples: Samples, class_weight: ClassWeight, *, trained: Indices | None = None
+) -> Samples:
     """Return the samples, each with the weight of its class.
 
     As Keras does it: the class is the target itself, rounded, or the place of the largest
-    where the last axis has several.
+    where the last axis has several. Beside Keras's mapping, weights may be a sequence with
+    one for each class from 0 on, or "balanced": N / (K·n_c) for class c, with N samples that
+    train, K classes among them and n_c samples of class c. Negative weights are taken as
+    they are, as Keras does.
+
+    Args:
+        samples: the data set.
+        class_weight: the weights.
+        trained: the rows that train, for "balanced"; `None` for all.
 
     Raises:
-        DataError: there is not exactly one target, or there are weights already.
+        DataError: there is not exactly one target, there are weights already, or the
+            weights do not belong to the classes.
+
+    References:
+        scikit-learn 1.7, `sklearn.utils.class_weight.compute_class_weight`, which takes the
+        formula from King and Zeng, Logistic Regression in Rare Events Data, 2001.
+
+    Example:
+        >>> samples = given_samples(np.zeros((4, 1)), np.array([0, 0, 0, 1]))
+        >>> weighed_by_class(samples, "balanced").weight.round(3).tolist()
+        [0.667, 0.667, 0.667, 2.0]
     """
     refuse_two_weights(samples.weight, class_weight)
-    if samples.y is None or isinstance(samples.y, (tuple, Mapping)):
-        raise DataError(
-            f"class_weight needs one target of classes; there are {len(leaves(samples.y))}.",
-            "give sample_weight=, with an array for each target.",
-        )
-    weight = _of_classes(_class_numbers(samples.y), class_weight)
-    return replace(samples, weight=weight)
+    y = _single_target(samples)
+    numbers = _class_numbers(y)
+    named = _named_weights(class_weight, numbers if trained is None else numbers[trained])
+    _check_classes(class_weight, named, numbers, columns=_columns(y))
+    return replace(samples, weight=_of_classes(numbers, named))
 
 
 def weighing_by_class(class_weight: ClassWeight | None) -> Callable[[Samples], Samples] | None:
-    """Return `weighed_by_class` with these weights, `None` without any."""
+    """Return what weighs a batch by these weights, `None` without any.
+
+    Raises:
+        DataError: the weights follow from all samples, or are none.
+    """
     if class_weight is None:
         return None
-    return lambda samples: weighed_by_class(samples, class_weight)
+    named = _named_weights(class_weight, None)
+    for key in named:
+        if not _is_number(key):
+            raise _no_class(key, "whole numbers")
+
+    def weighed(batch: Samples) -> Samples:
+        refuse_two_weights(batch.weight, class_weight)
+        numbers = _class_numbers(_single_target(batch))
+        return replace(batch, weight=_of_classes(numbers, named))
+
+    return weighed
 
 
 def refuse_two_weights(sample_weight: Any, class_weight: ClassWeight | None) -> None:
@@ -226,6 +261,124 @@ def refuse_beside_batches(given: Mapping[str, bool], *, of: str = "x") -> None:
         )
 
 
+def _single_target(samples: Samples) -> Array:
+    """Return the one target that classes are numbered in.
+
+    Raises:
+        DataError: there is none, or several.
+    """
+    if samples.y is None or isinstance(samples.y, (tuple, Mapping)):
+        raise DataError(
+            f"class_weight needs one target of classes; there are {len(leaves(samples.y))}.",
+            "give sample_weight=, with an array for each target.",
+        )
+    return samples.y
+
+
+def _columns(y: Array) -> int | None:
+    """Return how many classes a one-hot target has a place for; `None` if it is not one."""
+    return int(y.shape[-1]) if y.ndim > 1 and y.shape[-1] != 1 else None
+
+
+def _named_weights(
+    class_weight: ClassWeight, trained: npt.NDArray[np.int32] | None
+) -> dict[int, float]:
+    """Return weights by class, as numbers.
+
+    Args:
+        class_weight: as `fit` takes it.
+        trained: the class of each sample that trains; `None` where that is not known.
+
+    Raises:
+        DataError: they are no weights by class.
+    """
+    if isinstance(class_weight, str):
+        if class_weight != BALANCED or trained is None:
+            raise DataError(
+                f'class_weight="{class_weight}" '
+                + ("needs all labels." if class_weight == BALANCED else "is no weight."),
+                "give a weight for each class, class_weight={0: 1.0, 1: 5.0}"
+                + (', or "balanced".' if trained is not None else "."),
+            )
+        classes, counts = np.unique(trained, return_counts=True)
+        weights = trained.size / (classes.size * counts)
+        return dict(zip(classes.tolist(), weights.tolist(), strict=True))
+    if isinstance(class_weight, Mapping):
+        given = dict(class_weight.items())
+    elif isinstance(class_weight, Sequence) or getattr(class_weight, "ndim", None) == 1:
+        given = dict(enumerate(class_weight))
+    else:
+        raise DataError(
+            f"class_weight is a {type(class_weight).__name__} that names no classes.",
+            "give a weight for each class: class_weight={0: 1.0, 1: 5.0} or [1.0, 5.0].",
+        )
+    return {key: _finite_weight(key, weight) for key, weight in given.items()}
+
+
+def _finite_weight(key: object, weight: Any) -> float:
+    """Return the weight of a class as a number that float32 holds."""
+    number = isinstance(weight, (int, float, np.integer, np.floating))
+    if number and abs(weight) <= np.finfo(np.float32).max:
+        return float(weight)
+    raise DataError(
+        f"class_weight[{key!r}] is {weight!r}, which is not a finite number.",
+        f"give one, class_weight={{{key!r}: 1.0}}; 0 for a class that is not to count.",
+    )
+
+
+def _check_classes(
+    class_weight: ClassWeight,
+    named: Mapping[int, float],
+    numbers: npt.NDArray[np.int32],
+    *,
+    columns: int | None,
+) -> None:
+    """Refuse weights of classes that are not there.
+
+    Args:
+        class_weight: as `fit` takes it.
+        named: the same by class.
+        numbers: the class of each sample.
+        columns: the classes that a one-hot target has a place for.
+
+    Raises:
+        DataError: names the first one, and the classes.
+    """
+    present = set(np.unique(numbers).tolist())
+    count = columns or max(present) + 1
+    unknown = [
+        key
+        for key in named
+        if not (_is_number(key) and (key in present or 0 <= int(key) < count))
+    ]
+    few = len(named) < count and not isinstance(class_weight, (str, Mapping))
+    if not unknown and not few:
+        return
+    told = f"0 to {count - 1}" if count > 0 else ", ".join(map(str, sorted(present)))
+    if few or not isinstance(class_weight, Mapping):
+        raise DataError(
+            f"class_weight has {len(named)} weights, and the classes are {told}.",
+            f"give {count} weights, one for each class from 0 on.",
+        )
+    raise _no_class(unknown[0], told)
+
+
+def _is_number(key: Any) -> bool:
+    """Tell whether a key is a class's number: a whole number, of any type."""
+    return isinstance(key, (int, float, np.number)) and float(key).is_integer()
+
+
+def _no_class(key: object, classes: str) -> DataError:
+    """Return the error for a weight of a class that is not there."""
+    return DataError(
+        f"class_weight has a weight for {key!r}, and the classes are {classes}.",
+        "turn text into numbers: class_weight={int(key): class_weight[key] for key in "
+        "class_weight}."
+        if isinstance(key, str) and key.isdecimal()
+        else "name classes by their numbers, such as class_weight={0: 1.0, 1: 5.0}.",
+    )
+
+
 def _class_numbers(y: Arrays) -> npt.NDArray[np.int32]:
     """Return the class of each sample, shape `(N,)`."""
     targets = np.asarray(y)
@@ -235,7 +388,7 @@ def _class_numbers(y: Arrays) -> npt.NDArray[np.int32]:
     return np.round(targets).astype(np.int32)
 
 
-def _of_classes(numbers: npt.NDArray[np.int32], class_weight: ClassWeight) -> Array:
+def _of_classes(numbers: npt.NDArray[np.int32], class_weight: Mapping[int, float]) -> Array:
     """Return the weight of each number, 1 for those without one."""
     unique, places = np.unique(numbers, return_inverse=True)
     weights = [float(class_weight.get(int(number), 1.0)) for number in unique]
@@ -243,16 +396,14 @@ def _of_classes(numbers: npt.NDArray[np.int32], class_weight: ClassWeight) -> Ar
 
 
 def _as_trained(leaf: Array) -> Array:
-    """Return floats as float32 and integers in at most 32 bits, as Keras on JAX does."""
+    """Return floats as float32 and integers in at most 32 bits, as Keras on JAX does.
+
+    All of them in this machine's own byte order.
+    """
     if isinstance(leaf, np.memmap):
         return leaf
     if leaf.dtype.kind == "f" and leaf.dtype != np.float32:
         return leaf.astype(np.float32)
-    if leaf.dtype in (np.int64, np.uint64):
-        if leaf.max() > 2**31 - 1 or leaf.min() < -(2**31):
-            raise DataError(
-                f"An integer array holds {leaf.min()} to {leaf.max()}, beyond 32 bits.",
-                "number the values anew, from 0.",
-            )
+    if leaf.dtype.kind in "iu" and leaf.dtype.itemsize > np.dtype(np.int32).itemsize:
         return leaf.astype(np.int32)
-    return leaf
+    return leaf.astype(leaf.dtype.newbyteorder("="), copy=False)

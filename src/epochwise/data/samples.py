@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from epochwise.errors import DataError
+
 Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = Array | tuple[Array, ...] | Mapping[str, Array]
 """One array, or a tuple or mapping of arrays with the same number of rows."""
@@ -31,6 +33,31 @@ def leaves(arrays: Arrays | None) -> tuple[Array, ...]:
     if isinstance(arrays, tuple):
         return arrays
     return (arrays,)
+
+
+def unmasked(array: Any, place: str) -> Any:
+    """Return what was given, without NumPy's mask where it has one that hides nothing.
+
+    Args:
+        array: masked or not.
+        place: what it is called, for messages.
+
+    Raises:
+        DataError: the mask hides a value.
+
+    Example:
+        >>> unmasked(np.ma.masked_array([1, 2], mask=[False, False]), "x")
+        array([1, 2])
+    """
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    if np.ma.is_masked(array):
+        first = np.argwhere(np.ma.getmaskarray(array))[0]
+        raise DataError(
+            f"{place}[{', '.join(map(str, first))}] is masked: it has no value.",
+            "fill what is missing, e.g. with .filled(0), or leave those samples out.",
+        )
+    return np.asarray(array.data)
 
 
 ALIGNMENT = 64

@@ -12,6 +12,7 @@ import hashlib
 import heapq
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -55,6 +56,20 @@ class Split:
             seen.update(part.size.to_bytes(8, "little"))
             seen.update(part.astype("<i8", copy=False).tobytes())
         return seen.hexdigest()
+
+
+def check_share(validation_split: object) -> float:
+    """Return the share of the samples to hold out, as a number in [0, 1).
+
+    Raises:
+        PlanError: it is not a number in [0, 1).
+    """
+    if isinstance(validation_split, Real) and 0 <= float(validation_split) < 1:
+        return float(validation_split)
+    raise PlanError(
+        f"validation_split must be in [0, 1); got {validation_split!r}.",
+        "use validation_split=0.2 to hold out a fifth, or validation_split=0 for none.",
+    )
 
 
 def split(

@@ -133,8 +133,19 @@ def listed(
     Raises:
         ModelError: one would begin again at epochs that are not there.
     """
-    one = isinstance(callbacks, keras.callbacks.Callback)
-    several = [callbacks] if one else list(callbacks or ())
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
+    elif isinstance(callbacks, keras.callbacks.Callback) or not isinstance(callbacks, Iterable):
+        callbacks = () if callbacks is None else [callbacks]
+    several = list(callbacks)
+    for each in several:
+        if not isinstance(each, keras.callbacks.Callback):
+            raise ModelError(
+                f"{each!r} among callbacks is not a Keras callback.",
+                f"make one: callbacks=[{each.__name__}(...)]."
+                if isinstance(each, type)
+                else "give objects of a class made from keras.callbacks.Callback, in a list.",
+            )
     if any(isinstance(each, keras.callbacks.BackupAndRestore) for each in several):
         raise ModelError(
             "BackupAndRestore cannot tell epochwise where a run was cut off: its second call "

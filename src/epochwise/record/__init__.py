@@ -18,7 +18,7 @@ from epochwise.record.reading import (
 from epochwise.record.recorder import NOTHING_DONE, Recorder
 from epochwise.record.run import Evaluation, Run, Seconds
 from epochwise.record.tally import Tally
-from epochwise.storage.folder import RunFolder, require_free
+from epochwise.storage.folder import RunFolder, require_free, run_path
 from epochwise.storage.lock import beginning, is_beginning, is_held, locked
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "require_free",
     "run_folders",
     "run_name",
+    "run_path",
     "versions",
     "weights_sha256",
 ]

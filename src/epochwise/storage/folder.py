@@ -418,6 +418,23 @@ class RunFolder:
         self.disk.remove_folder(path)
 
 
+def run_path(told: object) -> Path:
+    """Return the path of a run's folder as a user told it.
+
+    Raises:
+        RunError: it is no path, or one that no file system takes.
+    """
+    remedy = 'name a folder, such as run_dir="my-run".'
+    if not isinstance(told, str | os.PathLike) or not isinstance(os.fspath(told), str):
+        raise RunError(f"run_dir must be text or a path; got {told!r}.", remedy)
+    path = Path(told)
+    if "\0" in str(path):
+        raise RunError(f"run_dir={str(path)!r} holds a NUL character.", remedy)
+    with telling("look at", path):
+        path.exists()
+    return path
+
+
 def require_free(path: Path) -> None:
     """Check that a run can be kept at a path, before anything is trained.
 

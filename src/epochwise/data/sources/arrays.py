@@ -6,12 +6,13 @@ no dtype: what `fit` is given is what the model sees, as with Keras's own `fit`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from epochwise.data.samples import Array, Arrays, Dataset, Samples, leaves
+from epochwise.data.samples import Array, Arrays, Dataset, Samples, leaves, unmasked
 from epochwise.data.sources.limits import CHUNK_BYTES
 from epochwise.errors import DataError, Problem
 
@@ -30,7 +31,7 @@ def from_arrays(
 
     Nothing is copied, cast or scaled: uint8 stays uint8 and `divisor` is `None`, so that a
     model sees the same numbers as in its framework's own `fit`. Memory-mapped arrays stay
-    on disk; they are read once, in pieces, to look for NaN and infinity.
+    on disk; they are read once, in pieces, to look for numbers that cannot be trained on.
 
     Args:
         x: features, first axis N: an array (or what NumPy makes into one), or a tuple,
@@ -45,8 +46,8 @@ def from_arrays(
         The training part; no test part, no class names.
 
     Raises:
-        DataError: an array holds Python objects or text, is empty, holds NaN or infinity,
-            or the lengths disagree; all such problems together.
+        DataError: an array holds Python objects or text, is empty, holds NaN, infinity or
+            what 32 bits cannot hold, or the lengths disagree; all such problems together.
 
     Example:
         >>> data = from_arrays(np.zeros((4, 3), np.float32), np.arange(4))
@@ -111,14 +112,33 @@ def first_not_finite(array: Array) -> tuple[int, ...] | None:
         >>> first_not_finite(np.array([[1.0, 2.0], [np.inf, 4.0]]))
         (1, 0)
     """
+    return _first_without(np.isfinite, array)
+
+
+def _first_without(
+    has: Callable[[Array], npt.NDArray[np.bool_]], array: Array
+) -> tuple[int, ...] | None:
+    """Return the place of the first element that has not a property, in row order."""
     if array.ndim == 0:
-        return None if np.isfinite(array) else ()
+        return None if has(array) else ()
     for start, rows in row_chunks(array):
-        finite = np.isfinite(rows)
-        if not finite.all():
-            place = np.unravel_index(int(np.argmin(finite)), rows.shape)
+        fit = has(rows)
+        if not fit.all():
+            place = np.unravel_index(int(np.argmin(fit)), rows.shape)
             return (start + int(place[0]), *(int(index) for index in place[1:]))
     return None
+
+
+def _is_float32(rows: Array) -> npt.NDArray[np.bool_]:
+    """Tell which numbers are finite as float32."""
+    with np.errstate(over="ignore"):
+        return np.isfinite(rows.astype(np.float32))
+
+
+def _is_int32(rows: Array) -> npt.NDArray[np.bool_]:
+    """Tell which whole numbers 32 bits hold."""
+    bounds = np.iinfo(np.int32)
+    return (rows >= bounds.min) & (rows <= bounds.max)
 
 
 def row_chunks(array: Array) -> Iterator[tuple[int, Array]]:
@@ -143,7 +163,8 @@ def _tree(value: Any, place: str) -> Arrays:
 
 def _array(value: Any, place: str) -> Array:
     if isinstance(value, np.ndarray):
-        return value
+        array: Array = unmasked(value, place)
+        return array
     try:
         return np.asarray(value)
     except Exception as error:  # anything with `__array__` may raise anything
@@ -207,14 +228,31 @@ def _leaf_problem(leaf: Array, place: str) -> Problem | None:
             f"{place} is empty: its shape is {leaf.shape}.",
             "give at least one sample with at least one number.",
         )
+    if isinstance(leaf, np.memmap) and not leaf.dtype.isnative:
+        return Problem(
+            f"{place} is mapped from a file in another byte order ({leaf.dtype.str}).",
+            f"read it into memory, {place} = np.array({place}), or write the file anew.",
+        )
     if kind == "f" or extension:
         index = first_not_finite(leaf)
         if index is not None:
-            told = ", ".join(str(part) for part in index)
             return Problem(
-                f"{place}[{told}] is {leaf[index]}; one such value turns every weight into "
-                "NaN.",
+                f"{_element(leaf, index, place)}; one such value turns every weight into NaN.",
                 "fill or leave out what is missing, e.g. keep = "
                 f"np.isfinite({place}){'.all(axis=1)' if leaf.ndim == 2 else ''}.",
             )
+    if leaf.dtype.itemsize > np.dtype(np.float32).itemsize:
+        index = _first_without(_is_float32 if kind == "f" else _is_int32, leaf)
+        if index is not None:
+            return Problem(
+                f"{_element(leaf, index, place)}, beyond "
+                f"{'the range of float32' if kind == 'f' else '32 bits'}, which is what is "
+                "trained with.",
+                "scale the values." if kind == "f" else "number the values anew, from 0.",
+            )
     return None
+
+
+def _element(leaf: Array, index: tuple[int, ...], place: str) -> str:
+    """Return an element of an array with its value for a sentence: `x[3, 1] is nan`."""
+    return f"{place}[{', '.join(map(str, index))}] is {leaf[index]}"
