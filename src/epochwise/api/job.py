@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from epochwise.api.material import Material
 from epochwise.api.settings import Settings
+from epochwise.data.batches import BatchFeed
 from epochwise.data.feed import ArrayFeed
+from epochwise.data.samples import Samples
 from epochwise.engines.base import Engine
 from epochwise.engines.select import engine_for
 from epochwise.loop import Course
 from epochwise.stopping import check_metric
 from epochwise.stopping.metrics import VALIDATION
+
+_OF_VALIDATION = " of validation_data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,6 +64,14 @@ def job_of(
         ModelError: the model cannot be trained as asked.
     """
     if engine is None:
+        check_targets(
+            model,
+            material.example,
+            material.samples,
+            material.held_out,
+            material.feed,
+            material.validation,
+        )
         engine = _engine(model, material, settings, settings.microbatch_size)
     course = course_of(settings, material)
     _check_metrics(model, engine, course)
@@ -69,6 +83,39 @@ def job_of(
         material=material,
         data_seconds=data_seconds,
     )
+
+
+def check_targets(
+    model: Any, example: Samples, samples: Samples | None, held_out: Samples | None, *feeds: Any
+) -> None:
+    """Refuse targets that the model's losses do not take.
+
+    Args:
+        model: compiled.
+        example: a batch to train on.
+        samples: all of them; `None` for batches that somebody else forms.
+        held_out: what is evaluated beside them; `None` without.
+        *feeds: where batches come from: those that somebody else forms are checked as they
+            come, the validation part's last.
+
+    Raises:
+        DataError: names the first target that does not fit.
+    """
+    from epochwise.engines.targets import TargetCheck  # imports the framework
+
+    check = TargetCheck(model)
+    for part, of in ((samples, ""), (held_out, _OF_VALIDATION)):
+        if part is not None:
+            check(part, of, example)
+    for feed, of in zip(feeds, ("", _OF_VALIDATION), strict=False):
+        if isinstance(feed, BatchFeed):
+            feed.check_by(partial(_check_batch, check, of))
+
+
+def _check_batch(
+    check: Callable[[Samples, str], None], of: str, batch: Samples, place: str
+) -> None:
+    check(batch, place + of)
 
 
 def _check_metrics(model: Any, engine: Engine[Any, Any], course: Course) -> None:

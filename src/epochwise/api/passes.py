@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from epochwise import loop, models
+from epochwise.api.job import check_targets
 from epochwise.api.settings import Settings, seeds_named
 from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source, read_data
 from epochwise.choosing.one_pass import Answer, answer, measure, planned
@@ -108,6 +109,7 @@ class Passes:
         check_compiled(model)
         example = self.samples.rows(self.rows[: self.batch_size])
         apart = self.held_out if isinstance(self.held_out, Samples) else None
+        check_targets(model, example, self.samples, apart)
         parts = [self.samples] if apart is None else [self.samples, apart]
         here = on_device(model, example, parts)
         evaluated = self.samples if apart is None else apart

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from epochwise import models
-from epochwise.api.job import Job, course_of
+from epochwise.api.job import Job, check_targets, course_of
 from epochwise.api.keeping import header_of
 from epochwise.api.material import Material, material_of_samples, parted_samples
 from epochwise.api.resuming import is_finished
@@ -173,6 +173,7 @@ class Field:
         if self._engine is None:
             self._model = self._built(trial)
             check_compiled(self._model)
+            check_targets(self._model, material.example, material.samples, material.held_out)
             self._engine = engine_for(
                 self._model,
                 example=material.example,

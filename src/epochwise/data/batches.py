@@ -514,6 +514,8 @@ class BatchFeed:
         )
         self._capacities: dict[_Layout, int] = {}
         self._window: Window | None = None
+        self._checks: Callable[[Samples, str], None] | None = None
+        self._checked: Window | None = None
         self._failure: Exception | None = None
 
     @property
@@ -566,7 +568,25 @@ class BatchFeed:
                 raise failure
             self._seek(epoch_index, iteration_index)
             self._window = held = self._gather(epoch_index, iteration_index)
+        if held is not self._checked and self._checks is not None:
+            assert held.samples is not None
+            for place in range(held.iterations):
+                batch = held.samples.rows(held.rows[place])
+                self._checks(
+                    batch,
+                    f" of batch {held.first_iteration_index + place + 1} of "
+                    f"epoch {epoch_index + 1}",
+                )
+            self._checked = held
         return held
+
+    def check_by(self, check: Callable[[Samples, str], None]) -> None:
+        """Check every batch from now on before it is handed on, that at hand among them.
+
+        Args:
+            check: is handed a batch and where it stands, ` of batch 3 of epoch 1`.
+        """
+        self._checks, self._checked = check, None
 
     def _seek(self, epoch_index: int, iteration_index: int) -> None:
         """Read up to this iteration, so that it is the next to come."""

@@ -112,30 +112,35 @@ def first_not_finite(array: Array) -> tuple[int, ...] | None:
         >>> first_not_finite(np.array([[1.0, 2.0], [np.inf, 4.0]]))
         (1, 0)
     """
-    return _first_without(np.isfinite, array)
+    return first_without(lambda rows, _: np.isfinite(rows), array)
 
 
-def _first_without(
-    has: Callable[[Array], npt.NDArray[np.bool_]], array: Array
+def first_without(
+    has: Callable[[Array, int], npt.NDArray[np.bool_]], array: Array
 ) -> tuple[int, ...] | None:
-    """Return the place of the first element that has not a property, in row order."""
+    """Return the place of the first element that has not a property, in row order.
+
+    Args:
+        has: `(rows, first_row) -> for each element whether it has it`, of some rows.
+        array: any shape; may be memory-mapped: it is looked at a piece at a time.
+    """
     if array.ndim == 0:
-        return None if has(array) else ()
+        return None if has(array, 0) else ()
     for start, rows in row_chunks(array):
-        fit = has(rows)
+        fit = has(rows, start)
         if not fit.all():
             place = np.unravel_index(int(np.argmin(fit)), rows.shape)
             return (start + int(place[0]), *(int(index) for index in place[1:]))
     return None
 
 
-def _is_float32(rows: Array) -> npt.NDArray[np.bool_]:
+def _is_float32(rows: Array, _start: int) -> npt.NDArray[np.bool_]:
     """Tell which numbers are finite as float32."""
     with np.errstate(over="ignore"):
         return np.isfinite(rows.astype(np.float32))
 
 
-def _is_int32(rows: Array) -> npt.NDArray[np.bool_]:
+def _is_int32(rows: Array, _start: int) -> npt.NDArray[np.bool_]:
     """Tell which whole numbers 32 bits hold."""
     bounds = np.iinfo(np.int32)
     return (rows >= bounds.min) & (rows <= bounds.max)
@@ -242,7 +247,7 @@ def _leaf_problem(leaf: Array, place: str) -> Problem | None:
                 f"np.isfinite({place}){'.all(axis=1)' if leaf.ndim == 2 else ''}.",
             )
     if leaf.dtype.itemsize > np.dtype(np.float32).itemsize:
-        index = _first_without(_is_float32 if kind == "f" else _is_int32, leaf)
+        index = first_without(_is_float32 if kind == "f" else _is_int32, leaf)
         if index is not None:
             return Problem(
                 f"{_element(leaf, index, place)}, beyond "
