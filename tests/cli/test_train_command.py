@@ -230,7 +230,7 @@ def test_ctrl_c_before_training_ends_with_130(
         ("--iterations -3", "use --iterations 1 or more"),
         ("--microbatch-size 65", "--microbatch-size 65 exceeds --batch-size 64"),
         ("--validation-split 1", "use --validation-split 0.2"),
-        ("--validation-split nan", "is no share"),
+        ("--validation-split nan", "validation_split must be in [0, 1)"),
         ("--seed -1", "use --seed 0"),
         ("--run-dir full", "--run-dir full-2"),
         ("--run-dir full/note.txt", "is a file"),
