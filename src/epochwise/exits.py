@@ -24,6 +24,9 @@ _NOT_THEIRS = (
 )
 """How the names of files begin that the user did not write, as a rule."""
 
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Folders of installed packages, of this environment or of one that it is built on."""
+
 
 @contextmanager
 def telling_exits(
@@ -90,14 +93,48 @@ def _hear(
     stack.callback(restore)
 
 
+def raised_by_theirs(
+    error: BaseException, before: BaseException | None = None
+) -> BaseException | None:
+    """Return the exception that came out of the user's code; `None` where none did.
+
+    Keras tells such an exception in words of its own, sometimes as one of another class. What
+    it told of is kept behind it, and is what is returned.
+
+    Args:
+        error: caught where nothing but installed code and theirs was running.
+        before: what was being handled already when that began.
+    """
+    found: BaseException | None = None
+    while error is not before:
+        if _their_frames(error):
+            found = error
+            if not hasattr(error, "_keras_call_info_injected"):
+                break
+        behind = error.__cause__ or error.__context__
+        if behind is None:
+            break
+        error = behind
+    return found
+
+
+def _their_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Return where an exception went through the user's code, the innermost place last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [
+        frame
+        for frame in frames
+        if not frame.filename.startswith(_NOT_THEIRS)
+        and _INSTALLED.isdisjoint(Path(frame.filename).parts)
+    ]
+
+
 def place_in_their_code(error: BaseException) -> tuple[str, str]:
     """Return the function of the user's that raised, and its file and line.
 
     It is the innermost one outside this package, the standard library and installed
     packages; where there is none, the innermost of all.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not frame.filename.startswith(_NOT_THEIRS)]
-    last = (theirs or frames)[-1]
+    last = (_their_frames(error) or traceback.extract_tb(error.__traceback__))[-1]
     file = Path(last.filename).name
     return file if last.name == "<module>" else last.name, f"{file}, line {last.lineno}"

@@ -1,8 +1,8 @@
 """The command `epochwise`: one module for each verb, imported when the verb is used.
 
 This is the one place that turns an `EpochwiseError` into sentences on stderr and exit
-code 2. A usage error exits with 2 as well, Ctrl-C with 130; any other exception is a
-bug of ours and shows its traceback.
+code 2, and what the user's own code raises too. A usage error exits with 2 as well, Ctrl-C
+with 130; any other exception is a bug of ours and shows its traceback.
 
 A verb's module holds `app`, a `typer.Typer` with one command, or with several for a
 verb that has verbs of its own. To add a verb, add a line to `VERBS`.
@@ -19,7 +19,8 @@ import typer
 from typer.core import TyperGroup
 
 from epochwise.cli import console
-from epochwise.errors import EpochwiseError
+from epochwise.errors import EpochwiseError, ModelError
+from epochwise.exits import place_in_their_code, raised_by_theirs
 from epochwise.output import guard_standard_streams
 
 VERBS: dict[str, str] = {
@@ -66,11 +67,25 @@ class Verbs(TyperGroup):
         """Run the verb; a mistake that the user can repair ends in sentences, not a trace."""
         try:
             return super().invoke(ctx)
-        except EpochwiseError as error:
+        except Exception as raised:
+            error = _as_told(raised)
+            if error is None:
+                raise
             verb = self.get_command(ctx, ctx.invoked_subcommand or "")
             options = frozenset(parameter.name for parameter in getattr(verb, "params", ()))
             console.show_error(error, options)
-            raise typer.Exit(2) from error
+            raise typer.Exit(2) from raised
+
+
+def _as_told(raised: Exception) -> EpochwiseError | None:
+    """Return what a user is told of an exception; `None` if it is a bug of ours."""
+    theirs = None if isinstance(raised, EpochwiseError) else raised_by_theirs(raised)
+    if theirs is None:
+        return raised if isinstance(raised, EpochwiseError) else None
+    name, where = place_in_their_code(theirs)
+    what = f"{name} raised {type(theirs).__name__}: {theirs} ({where})."
+    notes = [*getattr(theirs, "__notes__", ())]
+    return ModelError(" ".join([what, *notes]), "mend the line named.")
 
 
 app = typer.Typer(

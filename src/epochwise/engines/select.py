@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +10,7 @@ from epochwise.data.samples import Samples
 from epochwise.engines.memory import give_back_freed_memory, parts_that_fit
 from epochwise.engines.probing import NoProbe
 from epochwise.errors import EpochwiseError, ModelError
+from epochwise.exits import raised_by_theirs
 from epochwise.framework import import_keras
 from epochwise.framework.postponing import NOT_FOR_TRAINING, postponed
 
@@ -91,13 +93,14 @@ def engine_for(
 def _refused(engine: Any, model: Any, example: Samples) -> str | None:
     """Return why the compiled engine cannot train with the model's own `train_step`."""
     values = engine.take()
+    before = sys.exc_info()[1]
     try:
         engine.trace(example)
     except EpochwiseError:
         raise
     except Exception as error:
         if not engine.has_own_step:
-            raise
+            raise raised_by_theirs(error, before) or error  # noqa: B904  # it is behind it
         told = f"{type(error).__name__}: {str(error).splitlines()[0]}"
     else:
         if all(

@@ -21,7 +21,7 @@ from keras.src.trainers.compile_utils import CompileLoss
 
 from epochwise.data.samples import Array, Samples
 from epochwise.data.sources.arrays import first_without
-from epochwise.engines.values import build, has_own_step
+from epochwise.engines.values import build, has_own_step, telling_of
 from epochwise.errors import DataError, Problem
 
 _CLASSES = frozenset(
@@ -101,9 +101,10 @@ class TargetCheck:
                 ),
                 x,
             )
-            self._outputs[key] = keras.src.backend.compute_output_spec(
-                self._model, specified, training=False
-            )
+            with telling_of(self._model, batch):
+                self._outputs[key] = keras.src.backend.compute_output_spec(
+                    self._model, specified, training=False
+                )
         return self._outputs[key]
 
     def _problem(

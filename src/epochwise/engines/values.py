@@ -7,7 +7,9 @@ reset. Knows no backend: the arrays are whatever the backend computes with.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from epochwise.data.samples import Arrays, Samples, leaves, map_leaves
 from epochwise.errors import EpochwiseError, ModelError
+from epochwise.exits import raised_by_theirs
 
 
 class Values(NamedTuple):
@@ -177,18 +180,53 @@ def build(model: keras.Model, example: Samples) -> None:
     x = example.x
     if example.divisor is not None:  # shapes and types are all that is looked at
         x = map_leaves(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), x)
-    try:
+    with telling_of(model, example):
         model._symbolic_build(data_batch=(x, example.y, example.weight))
+
+
+@contextmanager
+def telling_of(model: keras.Model, example: Samples) -> Iterator[None]:
+    """Say on what a model was tried first, where that raises.
+
+    What the user's own code raises comes through as it was raised, with a note. What Keras
+    says of the model or the samples is told in its words.
+
+    Args:
+        model: compiled.
+        example: the batch.
+
+    Raises:
+        ModelError: Keras cannot train the model on it.
+    """
+    before = sys.exc_info()[1]
+    try:
+        yield
     except EpochwiseError:
         raise
     except Exception as error:
-        said = next(iter(str(error).strip().splitlines()), "")
+        on = f"{model.name} on {_shapes(example)}"
+        theirs = raised_by_theirs(error, before)
+        if theirs is not None:
+            theirs.add_note(f"This was while Epochwise tried {on}.")
+            raise theirs  # noqa: B904  # it is behind the error already
+        said = " ".join(str(error).split())
+        by_name = any(isinstance(told, dict) for told in _told_to_compile(model))
+        names = ", ".join(map(repr, getattr(model, "output_names", None) or ()))
         raise ModelError(
-            f"{model.name} cannot be trained on such samples, {_shapes(example)}: "
-            f"{type(error).__name__}: {said}",
-            "look whether the network's outputs fit the targets, and the loss and the metrics "
-            "both of them.",
+            f"Keras cannot train {on}: {type(error).__name__}: {said}",
+            "compile the model with losses and metrics by the names of its outputs"
+            f"{names and f' ({names})'}, or in a list, in their order."
+            if by_name
+            else "look whether the network's outputs fit the targets, and the loss and the "
+            "metrics both of them.",
         ) from error
+
+
+def _told_to_compile(model: keras.Model) -> list[Any]:
+    """Return the losses and the metrics as the model was compiled with them."""
+    metrics = model._compile_metrics
+    own = () if metrics is None else (metrics._user_metrics, metrics._user_weighted_metrics)
+    return [model.loss, *own]
 
 
 def _shapes(example: Samples) -> str:
