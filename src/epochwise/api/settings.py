@@ -128,13 +128,6 @@ class Settings:
             for name, known in words.items()
             if not isinstance(value := getattr(self, name), Hashable) or value not in known
         ]
-        if not isinstance(self.best_metric, str | None):
-            problems.append(
-                Problem(
-                    f"best_metric must be a metric's name; got {self.best_metric!r}.",
-                    'use best_metric="val_loss".',
-                )
-            )
         if problems:
             raise PlanError(problems)
 
@@ -393,6 +386,11 @@ def stopping_settings(
     """
     rules = _listed(stop)
     watched = (name for rule in rules for name in rule.metrics if name.startswith("val_"))
+    if not isinstance(best_metric, str | None):
+        raise PlanError(
+            f"best_metric must be a metric's name; got {best_metric!r}.",
+            'use best_metric="val_loss".',
+        )
     metric = best_metric
     if metric is None:
         metric = next(watched, DEFAULT_METRIC if auto_epochs else None)
@@ -400,7 +398,7 @@ def stopping_settings(
         keep = "last" if metric is None else "best"
     if keep == "best" and metric is None:
         metric = DEFAULT_METRIC
-    if isinstance(metric, str) and not metric.startswith("val_"):
+    if metric is not None and not metric.startswith("val_"):
         raise PlanError(
             f"best_metric={metric!r} is a mean over the training samples, taken while the "
             "weights changed: no weights have it.",
