@@ -19,6 +19,7 @@ import sys
 import tarfile
 import tomllib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatch
@@ -67,21 +68,23 @@ class Difference:
 
     Args:
         tests: patterns of the tests that show it; `*` is any text.
-        told: what is in the failure of each of them.
+        told: what the failure of each of them has one of.
         reason: why ours is better.
         page: where users read of it, from the project's root.
         sentence: what they read there.
     """
 
     tests: list[str]
-    told: str
+    told: list[str]
     reason: str
     page: str
     sentence: str
 
     def covers(self, test: str, why: str) -> bool:
         """Tell whether this is why a test ended otherwise."""
-        return self.told in why and any(fnmatch(test, pattern) for pattern in self.tests)
+        return any(one in why for one in self.told) and any(
+            fnmatch(test, pattern) for pattern in self.tests
+        )
 
 
 def differences() -> list[Difference]:
@@ -102,14 +105,27 @@ def downloaded(version: str) -> Path:
     return folder
 
 
-def run(source: Path, backend: str, fit: str, paths: list[str], only: list[str]) -> Outcomes:
+def that_train(source: Path, paths: Iterable[str]) -> list[str]:
+    """Return the test files among files and folders below `keras/src` that may reach `fit`."""
+    found = []
+    for path in paths:
+        place = source / "keras" / "src" / path
+        files = sorted(place.rglob("*_test.py")) if place.is_dir() else [place]
+        for file in files:
+            text = file.read_text(encoding="utf-8")
+            if ".fit(" in text or "run_layer_test(" in text:
+                found.append(file.relative_to(source).as_posix())
+    return found
+
+
+def run(source: Path, backend: str, fit: str, files: list[str], only: list[str]) -> Outcomes:
     """Run tests in a process of their own and return how each ended.
 
     Args:
         source: the folder that holds `keras`.
         backend: Keras's.
         fit: `keras` or `epochwise`, whose `fit` trains.
-        paths: of test files or folders, below `keras/src`.
+        files: of tests, from `source`.
         only: the tests to run; empty for all.
     """
     written, chosen, log = (
@@ -133,7 +149,7 @@ def run(source: Path, backend: str, fit: str, paths: list[str], only: list[str])
     command += ["-p", "no:cacheprovider", *(word for name in plugins for word in ("-p", name))]
     with log.open("w") as output:
         ended = subprocess.run(
-            [*command, *(f"keras/src/{path}" for path in paths)],
+            [*command, *files],
             cwd=source,
             env=environment,
             stdout=output,
@@ -216,9 +232,10 @@ def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     source = asked.source.resolve() if asked.source else downloaded(metadata.version("keras"))
     paths = asked.paths or [*SHARED, *(ON_JAX if asked.backend == "jax" else ())]
-    everything = run(source, asked.backend, "keras", paths, [])
+    files = that_train(source, paths)
+    everything = run(source, asked.backend, "keras", files, [])
     theirs = {test: told for test, told in everything.items() if told["fits"]}
-    ours = run(source, asked.backend, "epochwise", paths, list(theirs))
+    ours = run(source, asked.backend, "epochwise", files, list(theirs))
     listed = differences()
     counts, faults = compare(theirs, ours, listed)
     if asked.backend == "jax" and not asked.paths:

@@ -10,10 +10,10 @@ import pytest
 from peers.keras_tests import ROOT, Difference, compare, differences, stale
 
 LISTED = differences()
-ONE = Difference(tests=["*::test_a*"], told="once", reason="why", page="p", sentence="s")
+ONE = Difference(tests=["*::test_a*"], told=["once"], reason="why", page="p", sentence="s")
 
 
-@pytest.mark.parametrize("one", LISTED, ids=[one.told for one in LISTED])
+@pytest.mark.parametrize("one", LISTED, ids=[one.told[0] for one in LISTED])
 def test_the_page_says_it(one: Difference) -> None:
     """Each difference names a page on which its sentence stands, word for word."""
     page = " ".join((ROOT / one.page).read_text(encoding="utf-8").split())
