@@ -113,7 +113,7 @@ def that_train(source: Path, paths: Iterable[str]) -> list[str]:
         files = sorted(place.rglob("*_test.py")) if place.is_dir() else [place]
         for file in files:
             text = file.read_text(encoding="utf-8")
-            if ".fit(" in text or "run_layer_test(" in text:
+            if ".fit" in text or "run_layer_test(" in text:
                 found.append(file.relative_to(source).as_posix())
     return found
 

@@ -1,11 +1,12 @@
 """A pytest plugin for Keras's own tests: the outcome of each, and how often it called `fit`.
 
 Environment: `OUTCOMES` is the file to write; `ONLY` is a file with a JSON list of the tests to
-run, all if it is empty.
+run, all that may reach `fit` if it is empty.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
@@ -56,10 +57,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept = [
         item
         for item in items
-        if "multi_device" not in item.keywords and (not only or item.nodeid in only)
+        if "multi_device" not in item.keywords
+        and (item.nodeid in only if only else _may_train(item))
     ]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+
+
+def _may_train(item: Any) -> bool:
+    """Tell whether a test calls `fit`, or a function beside it that does, by its text."""
+    beside = [*vars(item.module).items(), *inspect.getmembers(item.cls)]
+    calling = [".fit", "run_layer_test("]
+    calling += [
+        f"{name}("
+        for name, one in beside
+        if inspect.isfunction(one) and not name.startswith("test") and _has(one, calling[:2])
+    ]
+    return _has(item.function, calling)
+
+
+def _has(function: Any, words: list[str]) -> bool:
+    text = inspect.getsource(inspect.unwrap(function))
+    return any(word in text for word in words)
 
 
 @pytest.hookimpl(wrapper=True)
