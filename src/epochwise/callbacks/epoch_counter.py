@@ -21,10 +21,18 @@ import keras
 
 from epochwise import models
 from epochwise.callbacks.fit_report import FitPlan, FitReport
+from epochwise.callbacks.model_counts import (
+    batches_counted,
+    description,
+    in_use,
+    innermost,
+    learning_rate,
+    numbers,
+    samples_counted,
+)
 from epochwise.engines.values import count_updates
-from epochwise.errors import PlanError, Problem
+from epochwise.errors import PlanError
 from epochwise.events import (
-    EngineDescription,
     EpochBegun,
     EpochDone,
     Evaluated,
@@ -36,9 +44,8 @@ from epochwise.events import (
     StopReason,
 )
 from epochwise.output import lasting
-from epochwise.plan import Caution, Plan
+from epochwise.plan import Plan
 from epochwise.position import START
-from epochwise.progress import plan_line
 from epochwise.record import (
     RUNS_FOLDER,
     Header,
@@ -49,9 +56,6 @@ from epochwise.record import (
     run_name,
     versions,
 )
-
-_EXACT = 2**24
-"""Keras counts samples in float32, which holds every whole number up to this one."""
 
 Logs = Mapping[str, Any] | None
 
@@ -159,13 +163,13 @@ class EpochCounter(keras.callbacks.Callback):
     def on_test_end(self, logs: Logs = None) -> None:
         """Keep what was evaluated."""
         if self._count is not None:
-            self._count.end_evaluation(_numbers(logs))
+            self._count.end_evaluation(numbers(logs))
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:  # noqa: ARG002
         """Count the epoch."""
         assert self._count is not None
         self._count.end_training()
-        self._count.end_epoch(_numbers(logs))
+        self._count.end_epoch(numbers(logs))
 
     def on_train_end(self, logs: Logs = None) -> None:  # noqa: ARG002
         """Say what happened, and where it is not what was asked for."""
@@ -185,8 +189,8 @@ class EpochCounter(keras.callbacks.Callback):
             self.params.get("steps"),
         )
         if planned.cautions and (self._strict or planned.trains_nothing):
-            raise PlanError([_as_problem(caution) for caution in planned.cautions])
-        self._say(_lines_before(planned))
+            raise PlanError(planned.problems())
+        self._say(planned.lines())
         return _Count(self.model, planned, _recorder(planned, self.model, self._run_dir))
 
     def _say(self, lines: Sequence[str]) -> None:
@@ -235,12 +239,12 @@ class _Count:
         self._iterations: list[int] = []
         self._samples: list[int] = []
         self._updates_before = count_updates(model)
-        self._batches_before = _batches_counted(model)
+        self._batches_before = batches_counted(model)
         self._calls_lock = threading.Lock()
         self._began = clock()
         self._tell(
             RunBegun(
-                plan=planned.plan, epochs=planned.epochs, position=START, engine=_description()
+                plan=planned.plan, epochs=planned.epochs, position=START, engine=description()
             )
         )
 
@@ -268,8 +272,8 @@ class _Count:
         """Read what the epoch held, unless that was done."""
         if self._trained is None:
             self._trained = _Trained(
-                samples=_samples_counted(self._model),
-                batches=_batches_counted(self._model),
+                samples=samples_counted(self._model),
+                batches=batches_counted(self._model),
                 at=self._clock(),
             )
 
@@ -280,7 +284,7 @@ class _Count:
             epoch_index=self._epoch_index,
             position=self._position,
             metrics=metrics,
-            samples=_samples_counted(self._model),
+            samples=samples_counted(self._model),
             seconds=self._clock() - self._trained.at,
             compile_seconds=0.0,
         )
@@ -308,7 +312,7 @@ class _Count:
                     losses=(),
                     samples=(),
                     metrics={k: v for k, v in metrics.items() if not k.startswith("val_")},
-                    learning_rate=_learning_rate(self._model),
+                    learning_rate=learning_rate(self._model),
                     seconds=trained.at - self._since,
                     compile_seconds=0.0,
                     epoch_goes_on=False,
@@ -323,7 +327,7 @@ class _Count:
         """Close the record and return what the fit did."""
         counted = count_updates(self._model)
         made = {name: counted[name] - self._updates_before.get(name, 0) for name in counted}
-        stopped = Stopped(position=self._position, reason=self._reason(), updates=_in_use(made))
+        stopped = Stopped(position=self._position, reason=self._reason(), updates=in_use(made))
         with self._recorder:
             self._tell(stopped)
             seconds = replace(self._tally.seconds, total=self._clock() - self._began)
@@ -340,7 +344,7 @@ class _Count:
         self._tally.on_event(event)
         self._recorder.on_event(event)
 
-    def _iterations_of(self, batches_counted: int | None) -> int:
+    def _iterations_of(self, batches: int | None) -> int:
         """Return how many iterations the epoch had.
 
         With `steps_per_execution` a call may run fewer than that many, which only the
@@ -348,9 +352,9 @@ class _Count:
         """
         at_once = int(getattr(self._model, "steps_per_execution", 1) or 1)
         most = self._calls * at_once
-        if at_once == 1 or batches_counted is None or self._batches_before is None:
+        if at_once == 1 or batches is None or self._batches_before is None:
             return most
-        counted = batches_counted - self._batches_before
+        counted = batches - self._batches_before
         return counted if most - at_once < counted <= most else most
 
     def _samples_of(self, iterations: int, counted: int | None) -> int:
@@ -393,7 +397,7 @@ def _planned(
     model: keras.Model, plan: Plan | None, samples: int | None, epochs: int, steps: int | None
 ) -> FitPlan:
     """Return what a fit was asked for: by the user of the counter, by Keras, by the model."""
-    inner = _innermost(model.optimizer)
+    inner = innermost(model.optimizer)
     rate = getattr(inner, "_learning_rate", None)
     return FitPlan(
         plan=plan,
@@ -401,7 +405,7 @@ def _planned(
         epochs=epochs,
         steps=steps,
         accumulated=getattr(inner, "gradient_accumulation_steps", None) or 1,
-        accumulated_before=_batches_counted(model) or 0,
+        accumulated_before=batches_counted(model) or 0,
         schedule=isinstance(rate, keras.optimizers.schedules.LearningRateSchedule),
     )
 
@@ -425,92 +429,3 @@ def _recorder(planned: FitPlan, model: keras.Model, run_dir: Path | None) -> Rec
         return Recorder(RunFolder.create(run_dir), header)
     named = run_name(began, "fit", model.name)
     return Recorder(RunFolder.create_named(RUNS_FOLDER, named), header)
-
-
-def _lines_before(planned: FitPlan) -> list[str]:
-    """Return what is said before the first iteration."""
-    if planned.plan is not None:
-        lines = [plan_line(planned.plan)]
-    elif planned.iterations is not None:
-        each, in_all = planned.iterations_per_epoch, planned.iterations
-        lines = [f"{each:,} iterations an epoch, {in_all:,} in all"]
-    else:
-        lines = ["the length of an epoch is not known before its first pass"]
-    if planned.accumulated > 1 and planned.updates is not None:
-        lines[0] += f", {planned.updates:,} weight updates"
-    return lines + [f"Warning: {caution.sentence}" for caution in planned.cautions]
-
-
-def _as_problem(caution: Caution) -> Problem:
-    """Return a caution as what is wrong and its remedy."""
-    what, _, remedy = caution.sentence.rpartition("; ")
-    return Problem(f"{what}.", remedy)
-
-
-def _innermost(optimizer: Any) -> Any:
-    """Return the optimizer that updates weights, out of one that scales its loss."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def _batches_counted(model: keras.Model) -> int | None:
-    """Return the batches that the model's optimizer was ever given; `None` without one.
-
-    It counts those whose gradients are only accumulated too, and none whose gradients a
-    loss scale refused.
-    """
-    counter = getattr(_innermost(model.optimizer), "_iterations", None)
-    return None if counter is None else int(keras.ops.convert_to_numpy(counter))
-
-
-def _samples_counted(model: keras.Model) -> int | None:
-    """Return the samples that the mean of the loss was taken over; `None` if not known.
-
-    A `train_step` of the user's own may not update that mean.
-    """
-    found = (metric for metric in model.metrics if metric.name == "loss")
-    tracked = getattr(next(found, None), "count", None)
-    if tracked is None:
-        return None
-    count = float(keras.ops.convert_to_numpy(tracked))
-    return int(count) if 0 < count <= _EXACT and count.is_integer() else None
-
-
-def _in_use(made: Mapping[str, int]) -> dict[str, int]:
-    """Return the updates without an optimizer that a `train_step` left aside."""
-    if len(made) == 1 or not any(made.values()):
-        return dict(made)
-    return {name: updates for name, updates in made.items() if updates}
-
-
-def _learning_rate(model: keras.Model) -> float | None:
-    """Return the learning rate; `None` where it follows a schedule."""
-    rate = getattr(_innermost(model.optimizer), "_learning_rate", None)
-    if rate is None or callable(rate):
-        return None
-    return float(keras.ops.convert_to_numpy(rate))
-
-
-def _numbers(logs: Logs) -> dict[str, float]:
-    """Return the logs that are numbers."""
-    return {
-        name: float(value)
-        for name, value in (logs or {}).items()
-        if isinstance(value, (int, float)) or getattr(value, "ndim", None) == 0
-    }
-
-
-def _description() -> EngineDescription:
-    """Return where Keras runs the iterations."""
-    backend = keras.config.backend()
-    version = getattr(sys.modules.get(backend), "__version__", "")
-    if backend == "torch":
-        device = "gpu" if sys.modules["torch"].cuda.is_available() else "cpu"
-    else:
-        device = str(keras.distribution.list_devices()[0]).partition(":")[0]
-    return EngineDescription(
-        engine="keras",
-        backend=f"{backend} {version}".strip(),
-        device=device,
-        execution="single",
-        reason="model.fit ran the iterations, and Epochwise counted them.",
-    )

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from epochwise.errors import Problem
 from epochwise.plan import Caution, Plan
+from epochwise.progress import plan_line
 from epochwise.record import Run
 
 _SHOWN = 6
@@ -73,6 +75,24 @@ samples would be left out of an epoch or an epoch cut short; leave steps_per_epo
     def cautions(self) -> tuple[Caution, ...]:
         """What can be known to be lost, repeated or seldom meant before the first iteration."""
         return tuple(self._cautions())
+
+    def lines(self) -> list[str]:
+        """Return what is said before the first iteration."""
+        if self.plan is not None:
+            lines = [plan_line(self.plan)]
+        elif self.iterations is not None:
+            each, in_all = self.iterations_per_epoch, self.iterations
+            lines = [f"{each:,} iterations an epoch, {in_all:,} in all"]
+        else:
+            lines = ["the length of an epoch is not known before its first pass"]
+        if self.accumulated > 1 and self.updates is not None:
+            lines[0] += f", {self.updates:,} weight updates"
+        return lines + [f"Warning: {caution.sentence}" for caution in self.cautions]
+
+    def problems(self) -> list[Problem]:
+        """Return the cautions as what is wrong, each with its remedy."""
+        parted = (caution.sentence.rpartition("; ") for caution in self.cautions)
+        return [Problem(f"{what}.", remedy) for what, _, remedy in parted]
 
     def updates_after(self, iterations: int) -> int:
         """Count the weight updates that so many batches make."""
