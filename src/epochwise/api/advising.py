@@ -210,6 +210,7 @@ def _watched(goal: Goal | None, material: Material) -> Watched:
         raise PlanError(
             f"The target {goal} needs a validation part, and there is none.",
             "give validation_split=0.1 or validation_data=(x, y).",
+            command="use --validation-split 0.1, or another share to hold out.",
         )
     return Watched(metric=goal.metric, higher_is_better=goal.higher_is_better)
 

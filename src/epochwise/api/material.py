@@ -27,7 +27,7 @@ from epochwise.data.samples import Array, Samples, leaves
 from epochwise.data.split import Split, split
 from epochwise.numbers import hold_whole_numbers
 from epochwise.plan import Plan
-from epochwise.record import data_sha256
+from epochwise.record import data_described, data_sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,7 +87,7 @@ class Material:
     def described(self) -> dict[str, Any]:
         """Return what the record tells of the data: digests and counts."""
         return {
-            "sha256": None if self.samples is None else data_sha256(self.samples),
+            **({"sha256": None} if self.samples is None else data_described(self.samples)),
             "validation_sha256": None if self.held_out is None else data_sha256(self.held_out),
             "samples": self.feed.samples,
             "validation_samples": 0 if self.validation is None else self.validation.samples,

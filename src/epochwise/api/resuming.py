@@ -19,7 +19,7 @@ from epochwise.api.material import Given
 from epochwise.api.running import checked, pass_on
 from epochwise.api.settings import Settings, Stop, stopping_settings
 from epochwise.api.training import Clock, Prepared, Source, prepare, trained
-from epochwise.checkpoint import Checkpoint, Checkpoints, compare
+from epochwise.checkpoint import Checkpoint, Checkpoints, changes_of_data, compare
 from epochwise.data.given import ClassWeight
 from epochwise.engines.select import check_compiled
 from epochwise.errors import DataError, PlanError
@@ -173,7 +173,7 @@ def go_on(
         if found is not None:
             checkpoint, state = found
             lengths = checkpoint.record_lengths
-            header = _fitting(checkpoint, job, header, in_order=in_order)
+            header = _fitting(checkpoint, job, stored.header, header, in_order=in_order)
             job.engine.give_back(job.engine.from_host(job.engine.take(), state.arrays))
         if extend_to_epochs is not None:
             stretch = _stretch(job, stored.run.plan, schedule, shown)
@@ -241,13 +241,16 @@ def _job_of(folder: RunFolder, model: Any, given: Given, settings: Settings) -> 
     return job_of_given(model, given, settings)
 
 
-def _fitting(checkpoint: Checkpoint, job: Job, header: Header, *, in_order: bool) -> Header:
+def _fitting(
+    checkpoint: Checkpoint, job: Job, before: Header, header: Header, *, in_order: bool
+) -> Header:
     """Return the header, with what is not as it was; refuse what does not fit.
 
     Raises:
         RunError: the checkpoint does not fit, or in order only and that is not enough.
     """
-    fit = compare(checkpoint.fits, facts(job, header))
+    words = changes_of_data(before, header)
+    fit = compare(checkpoint.fits, facts(job, header), words)
     fit.require(in_order=in_order, flag="in_order=True")
     told = [str(difference) for difference in fit.differences if fit.verdict == "order"]
     return replace(header, differences=(*header.differences, *told))

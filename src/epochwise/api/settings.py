@@ -189,6 +189,7 @@ class Settings:
             raise PlanError(
                 f"{needing} is looked at, and there is no validation part.",
                 "give validation_split=0.1 or validation_data=(x, y).",
+                command="use --validation-split 0.1, or another share to hold out.",
             )
 
     def plan(self, samples: int) -> Plan:

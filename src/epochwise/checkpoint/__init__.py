@@ -4,8 +4,17 @@ A checkpoint holds raw arrays and JSON, never a pickle, and reading one runs not
 """
 
 from epochwise.checkpoint.checkpoints import Checkpoint, Checkpoints
-from epochwise.checkpoint.fits import Fit, circumstances, compare
+from epochwise.checkpoint.fits import Fit, changes_of_data, circumstances, compare
 from epochwise.checkpoint.keeper import Keeper
 from epochwise.checkpoint.saving import Saver
 
-__all__ = ["Checkpoint", "Checkpoints", "Fit", "Keeper", "Saver", "circumstances", "compare"]
+__all__ = [
+    "Checkpoint",
+    "Checkpoints",
+    "Fit",
+    "Keeper",
+    "Saver",
+    "changes_of_data",
+    "circumstances",
+    "compare",
+]

@@ -92,14 +92,18 @@ class Difference:
         row: what that means.
         recorded: how it was.
         now: how it is.
+        words: what changed, where people can be told more than the values.
     """
 
     row: Row
     recorded: Any
     now: Any
+    words: str | None = None
 
     def __str__(self) -> str:
         """Return it as a sentence."""
+        if self.words is not None:
+            return f"{self.words}: {self.row.why}."
         return f"{self.row.field} {_told(self.recorded, self.now)}: {self.row.why}."
 
 
@@ -151,12 +155,17 @@ class Fit:
         )
 
 
-def compare(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Fit:
+def compare(
+    recorded: Mapping[str, Any],
+    now: Mapping[str, Any],
+    words: Mapping[str, str] | None = None,
+) -> Fit:
     """Tell how a checkpoint fits a training.
 
     Args:
         recorded: `circumstances` of the training that made the checkpoint.
         now: those of the one that is to go on.
+        words: by row, what changed, where that can be told better than by the values.
 
     Example:
         >>> compare({"seed": 0, "jax": "0.10.1"}, {"seed": 0, "jax": "0.12.0"}).verdict
@@ -173,11 +182,77 @@ def compare(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Fit:
         )
     return Fit(
         differences=tuple(
-            Difference(row=row, recorded=recorded.get(row.field), now=now.get(row.field))
+            Difference(
+                row=row,
+                recorded=recorded.get(row.field),
+                now=now.get(row.field),
+                words=(words or {}).get(row.field),
+            )
             for row in TABLE
             if recorded.get(row.field) != now.get(row.field)
         )
     )
+
+
+def changes_of_data(before: Header, now: Header) -> dict[str, str]:
+    """Return in words how the data of two trainings differ, for the rows of the table.
+
+    Args:
+        before: the header of the one that made a checkpoint.
+        now: that of the one that is to go on.
+    """
+    name = (now.source or {}).get("data") or now.data_name
+    rules = [(one.split or {}).get("rule") for one in (before, now)]
+    split = "holds out other samples by the same rule"
+    if rules[0] != rules[1]:
+        split = f"is not as it was (then: {rules[0] or 'none.'} Now: {rules[1] or 'none.'})"
+    held_out = "validation_samples"
+    return {
+        "data": f"The data ({name}) is not what it was: {_data_words(before, now)}",
+        "split": f"The split {split}",
+        "validation": "The validation part is not what it was: "
+        + (_counts(before.data.get(held_out), now.data.get(held_out)) or _OTHER_VALUES),
+    }
+
+
+_OTHER_VALUES = "as many samples, other values"
+
+
+def _counts(before: Any, now: Any) -> str | None:
+    """Tell two numbers of samples apart; `None` where they are none or the same."""
+    if type(before) is not int or type(now) is not int or before == now:
+        return None
+    return f"{before:,} samples then, {now:,} now"
+
+
+def _data_words(before: Header, now: Header) -> str:
+    """Tell what changed: the count; or of which part the shape, the type or the values."""
+    sizes: list[Any] = [one.data.get("samples") for one in (before, now)]
+    if before.split is not None and now.split is not None:  # parts of one set
+        held_out = [one.data.get("validation_samples") for one in (before, now)]
+        if all(type(one) is int for one in (*sizes, *held_out)):
+            sizes = [size + held for size, held in zip(sizes, held_out, strict=True)]
+    counted = _counts(*sizes)
+    parts: list[Any] = [one.data.get("parts") for one in (before, now)]
+    if counted is not None or not all(isinstance(one, Mapping) for one in parts):
+        return counted or _OTHER_VALUES
+    told, other = [], []
+    for name, then in parts[0].items():
+        here = parts[1].get(name)
+        if here == then or not isinstance(here, Mapping) or not isinstance(then, Mapping):
+            continue
+        for field, what in (("shapes", "samples of shape"), ("dtypes", "numbers of type")):
+            if then.get(field) != here.get(field):
+                shown = [
+                    " and ".join(map(str, one.get(field) or ["none"])) for one in (then, here)
+                ]
+                told.append(f"{name} had {what} {shown[0]} then, {shown[1]} now")
+                break
+        else:
+            other.append(name)
+    if other:
+        told.append(f"the same count and shape, other values in {' and '.join(other)}")
+    return "; ".join(told) or "the same numbers, scaled otherwise"
 
 
 def circumstances(

@@ -19,9 +19,12 @@ import typer
 from typer.core import TyperGroup
 
 from epochwise.cli import console
-from epochwise.errors import EpochwiseError, ModelError
+from epochwise.errors import EpochwiseError, ModelError, near
 from epochwise.exits import place_in_their_code, raised_by_theirs
 from epochwise.output import guard_standard_streams
+
+UsageError: Any = typer.BadParameter.__base__
+"""What the command line's own parser raises."""
 
 VERBS: dict[str, str] = {
     "plan": "epochwise.cli.plan",
@@ -63,10 +66,23 @@ class Verbs(TyperGroup):
         verb.name = cmd_name
         return verb
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the verb; tell which one may have been meant where there is none."""
+        meant = near(args[0], VERBS) if args else []
+        if meant and args[0] not in VERBS:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {meant[0]!r}?")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; a mistake that the user can repair ends in sentences, not a trace."""
         try:
             return super().invoke(ctx)
+        except UsageError as error:
+            if isinstance(getattr(error, "option_name", None), str) and error.ctx is not None:
+                names = [name for one in error.ctx.command.params for name in one.opts]
+                meant = near(error.option_name, [*names, *HELP_OPTIONS], most=3)
+                error.possibilities = meant
+            raise
         except Exception as raised:
             error = _as_told(raised)
             if error is None:

@@ -7,6 +7,7 @@ piped text is plain, and its lines are as long as their sentences.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection
 
 from rich.console import Console
@@ -15,13 +16,22 @@ from rich.text import Text
 from epochwise.errors import EpochwiseError
 
 _ARGUMENT = re.compile(
-    r"""\b(?P<name>[a-z][a-z_]*)=
-    (?:Fraction\((?P<numerator>\d+),\ (?P<denominator>\d+)\)
+    r"""(?<![\w.\-"'])(?P<name>[a-z][a-z_]*)
+    (?:=(?:Fraction\((?P<numerator>\d+),\ (?P<denominator>\d+)\)
       |(?P<quote>["'])(?P<word>[^"']*)(?P=quote)
-      |(?P<number>-?[\d_]+(?:\.\d+)?(?:e[+-]?\d+)?))""",
+      |(?P<truth>True|False)\b
+      |\[(?P<list>[^\]]*)\]
+      |\{["'](?P<key>[^"']*)["']:\ (?P<value>[^}]*)\}
+      |(?P<number>-?[\d_]+(?:\.\d+)?(?:e[+-]?\d+)?)
+      |(?=[\s.,;)]|$))
+    |(?=[\s.,;:)]|$))""",
     re.VERBOSE,
 )
-"""An argument as Python code has it: `batch_size=64`, `remainder="keep"`."""
+"""An argument as Python code has it: `batch_size=64`, `remainder="keep"`, `run_dir`."""
+
+
+_FOLDERS = ("run_dir", "sweep_dir", "save")
+"""What the folder to keep things in is called by the options of different verbs."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -61,7 +71,8 @@ def show_error(error: EpochwiseError, options: Collection[str | None] = ()) -> N
     """
     printer = console(stderr=True)
     for problem in error.problems:
-        what, remedy = as_options(problem.what, options), as_options(problem.remedy, options)
+        what = as_options(problem.what, options)
+        remedy = as_options(problem.command or problem.remedy, options)
         show_sentence(printer, what, lead="Error: ", style="bold red")
         show_sentence(printer, remedy, lead="  Remedy: ", style="bold")
 
@@ -78,15 +89,27 @@ def as_options(sentence: str, options: Collection[str | None]) -> str:
         'use --batch-size 97 or --remainder keep.'
         >>> as_options("use epochs=Fraction(5, 2) or x=3.", {"epochs"})
         'use --epochs 5/2 or x=3.'
+        >>> as_options("add in_order=True, or leave out extend_to_epochs.", {"in_order"})
+        'add --in-order, or leave out extend_to_epochs.'
     """
 
     def spelled(match: re.Match[str]) -> str:
-        if match["name"] not in options:
+        name = match["name"]
+        if name == "run_dir":
+            name = next((one for one in _FOLDERS if one in options), name)
+        if name not in options or (match[0] == match["name"] and "_" not in name):
             return match[0]
+        option = f"--{name.replace('_', '-')}"
+        if match["truth"]:
+            return option if match["truth"] == "True" else option.replace("--", "--no-", 1)
         if match["numerator"] is not None:
-            value = f"{match['numerator']}/{match['denominator']}"
-        else:
-            value = match["number"] if match["word"] is None else match["word"]
-        return f"--{match['name'].replace('_', '-')} {value}"
+            return f"{option} {match['numerator']}/{match['denominator']}"
+        if match["list"] is not None:
+            return f"{option} {match['list'].replace(' ', '')}"
+        if match["key"] is not None:
+            return f"{option} {match['key']}={match['value']}"
+        if match["word"] is not None:
+            return f"{option} {shlex.quote(match['word'])}"
+        return f"{option} {match['number']}" if match["number"] else option
 
     return _ARGUMENT.sub(spelled, sentence)

@@ -29,6 +29,7 @@ def learning_rate_of(model: Any) -> float:
             f"The learning rate follows {type(schedule).__name__}, so it cannot be set from "
             "outside.",
             'compile the model with a number, such as learning_rate=0.001, for epochs="auto".',
+            command="use --learning-rate 0.001 with --epochs auto, or a number of epochs.",
         )
     return float(optimizer.learning_rate)
 

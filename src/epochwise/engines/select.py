@@ -178,4 +178,6 @@ def check_compiled(model: Any) -> None:
             "weights only every so many iterations, and lose what is left at the end.",
             "build the optimizer without it, and give fit batch_size= for the samples of an "
             "update and microbatch_size= for those that fit in memory.",
+            command="build the optimizer without it, and use --batch-size for the samples of "
+            "an update and --microbatch-size for those that fit in memory.",
         )

@@ -103,7 +103,7 @@ def _built_in(name: str, request: ModelRequest) -> Any:
     if request.classes == 1:
         raise DataError(
             "All samples have the same label: one class leaves nothing to learn.",
-            "look at the labels, or name another column with --label.",
+            "look at the labels, or name another column with label=.",
         )
     if name == "cnn":
         return builtin.cnn(request.input_shape, request.classes, seed=request.seed)

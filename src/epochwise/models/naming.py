@@ -8,11 +8,10 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from epochwise.errors import ModelError
+from epochwise.errors import ModelError, near
 
 BUILT_IN: Final = ("mlp", "cnn")
 """The networks that Epochwise brings."""
@@ -137,11 +136,11 @@ def parse_model(text: str) -> ModelSource:
             f"model={text!r} names a file, and no function in it.",
             f'use model="{text}:FUNCTION", with the name of the function that returns it.',
         )
-    near = get_close_matches(text, BUILT_IN, n=1, cutoff=0.3)
+    meant = near(text, BUILT_IN, alike=0.3)
     raise ModelError(
         f"model={text!r} is no built-in network ({', '.join(BUILT_IN)}), no FILE.py:FUNCTION, "
         "no module:FUNCTION and no FILE.keras.",
-        f'use model="{near[0] if near else BUILT_IN[0]}", or name your own in such a way.',
+        f'use model="{meant[0] if meant else BUILT_IN[0]}", or name your own in such a way.',
     )
 
 
@@ -160,8 +159,8 @@ def check_optimizer(name: str) -> str:
     """
     if name.lower() in OPTIMIZERS:
         return name.lower()
-    near = get_close_matches(name.lower(), OPTIMIZERS, n=3, cutoff=0.5)
-    named = " or ".join(f'optimizer="{word}"' for word in near)
+    meant = near(name, OPTIMIZERS, most=3, alike=0.5)
+    named = " or ".join(f'optimizer="{word}"' for word in meant)
     raise ModelError(
         f"optimizer={name!r} is no optimizer of Keras ({', '.join(OPTIMIZERS)}).",
         f"use {named or 'one of them'}.",
@@ -188,11 +187,11 @@ def _existing(path: Path, text: str) -> Path:
         return path
     folder = path.parent
     names = [other.name for other in folder.glob(f"*{path.suffix}")] if folder.is_dir() else []
-    near = get_close_matches(path.name, names, n=1) or names[:1]
+    meant = near(path.name, names) or names[:1]
     raise ModelError(
         f"model={text!r}: there is no file {path}.",
-        f"name a file that is there, such as {folder / near[0]}."
-        if near
+        f"name a file that is there, such as {folder / meant[0]}."
+        if meant
         else "check the path; it is relative to the current folder.",
     )
 
@@ -212,12 +211,12 @@ def _require_function(path: Path, function: str) -> None:
     if function in names or "*" in names:
         return
     functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-    near = get_close_matches(function, functions, n=1) or functions[:1]
+    meant = near(function, functions) or functions[:1]
     raise ModelError(
         f"{path} has no function {function!r}"
         + (f"; its functions are {', '.join(functions)}." if functions else " and no other."),
-        f'use model="{path}:{near[0]}".'
-        if near
+        f'use model="{path}:{meant[0]}".'
+        if meant
         else f"define `def {function}(input_shape, classes):` there, returning a model.",
     )
 

@@ -3,7 +3,7 @@
 A record holds JSON and raw numbers, never a pickle, and reading one runs nothing.
 """
 
-from epochwise.record.arrays import data_sha256, read_weights, weights_sha256
+from epochwise.record.arrays import data_described, data_sha256, read_weights, weights_sha256
 from epochwise.record.header import Header, machine, versions
 from epochwise.record.jsontext import json_text
 from epochwise.record.naming import RUNS_FOLDER, run_name
@@ -33,6 +33,7 @@ __all__ = [
     "StoredRun",
     "Tally",
     "beginning",
+    "data_described",
     "data_sha256",
     "find_run",
     "is_beginning",

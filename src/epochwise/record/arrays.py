@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from epochwise.data.samples import Array, Samples, leaves
 from epochwise.errors import RunError
@@ -67,12 +67,38 @@ def data_sha256(samples: Samples) -> str:
         >>> one == data_sha256(Samples(x=x, divisor=None))
         False
     """
+    return _digest(samples, data_parts(samples))
+
+
+def data_parts(samples: Samples) -> dict[str, dict[str, Any]]:
+    """Return what tells one data set from another in words: of `x`, `y` and `weight`.
+
+    Returns:
+        For each part the `shapes` of a sample, the `dtypes`, and one digest of its arrays.
+    """
+    parts = {}
+    for part, tree in (("x", samples.x), ("y", samples.y), ("weight", samples.weight)):
+        arrays = leaves(tree)
+        parts[part] = {
+            "shapes": [list(array.shape[1:]) for array in arrays],
+            "dtypes": [str(array.dtype) for array in arrays],
+            "sha256": weights_sha256(arrays),
+        }
+    return parts
+
+
+def data_described(samples: Samples) -> dict[str, Any]:
+    """Return `data_sha256` and `data_parts`, the samples read once."""
+    parts = data_parts(samples)
+    return {"sha256": _digest(samples, parts), "parts": parts}
+
+
+def _digest(samples: Samples, parts: Mapping[str, Mapping[str, Any]]) -> str:
     digest = hashlib.sha256(f"divisor {samples.divisor}\n".encode())
     for part, tree in (("x", samples.x), ("y", samples.y), ("weight", samples.weight)):
         names = list(tree) if isinstance(tree, Mapping) else []
-        arrays = leaves(tree)
-        digest.update(f"{part} {len(arrays)} {json.dumps(names)}\n".encode())
-        digest.update(weights_sha256(arrays).encode())
+        digest.update(f"{part} {len(leaves(tree))} {json.dumps(names)}\n".encode())
+        digest.update(str(parts[part]["sha256"]).encode())
     return digest.hexdigest()
 
 

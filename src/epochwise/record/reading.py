@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from epochwise.errors import RunError
+from epochwise.errors import RunError, near
 from epochwise.events import (
     Listener,
     RunBegun,
@@ -148,15 +147,15 @@ def find_run(named: str, parent: Path) -> Path:
             f"{len(beginning)} runs in {parent} begin with {named!r}: {_listed(beginning)}.",
             f"type more of the name, such as {beginning[0]}.",
         )
-    near = get_close_matches(named, names, n=3, cutoff=0.5) or names[:3]
-    if not near:
+    meant = near(named, names, most=3, alike=0.5) or names[:3]
+    if not meant:
         raise RunError(
             f"There is no run {named!r}: {parent} holds none.",
             "train one with `epochwise train`, or name the folder that holds your runs.",
         )
     raise RunError(
-        f"There is no run {named!r} in {parent}; near it are {_listed(near)}.",
-        f"type the name or the path of one, such as {near[0]}.",
+        f"There is no run {named!r} in {parent}; near it are {_listed(meant)}.",
+        f"type the name or the path of one, such as {meant[0]}.",
     )
 
 

@@ -7,14 +7,13 @@ before that it is a mean over other samples each time; one of the validation par
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from epochwise.errors import PlanError, TrainingError
+from epochwise.errors import PlanError, TrainingError, near
 from epochwise.stopping.base import Seen
 
 Better: TypeAlias = Literal["lower", "higher"]
@@ -69,6 +68,7 @@ def better_of(metric: str, told: Better | None = None) -> Better:
     raise PlanError(
         f"Whether a lower or a higher {metric!r} is better does not follow from its name.",
         'say better="lower" or better="higher".',
+        command="name a metric that ends in a known word, such as val_accuracy or val_loss.",
     )
 
 
@@ -158,18 +158,22 @@ def check_metric(metric: str, names: Iterable[str], argument: str = "metric") ->
         raise PlanError(*_unknown(metric, names, argument))
 
 
-def _unknown(metric: str, names: Iterable[str], argument: str = "metric") -> tuple[str, str]:
+def _unknown(
+    metric: str, names: Iterable[str], argument: str = "metric"
+) -> tuple[str, str, str | None]:
     """Return what is wrong with a name and what to type instead."""
     names = tuple(names)
     there = " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "none"
     alike = [
         name for name in names if name.startswith(VALIDATION) == metric.startswith(VALIDATION)
     ]
-    close = difflib.get_close_matches(metric, alike, n=1) or alike[-1:]
+    close = near(metric, alike) or alike[-1:]
+    command = None
     if metric.startswith(VALIDATION) and not any(name.startswith(VALIDATION) for name in names):
         remedy = "give validation data (validation_split=0.2), or use a training metric."
     elif close:
         remedy = f"use {argument}={close[0]!r}."
+        command = f"use --target {close[0]}=VALUE, with the value to stop at."
         try:
             better_of(close[0])
         except PlanError:
@@ -178,7 +182,7 @@ def _unknown(metric: str, names: Iterable[str], argument: str = "metric") -> tup
                 remedy = f"use {_said_by_a_rule(close[0])}"
     else:
         remedy = "compile the model with the metric."
-    return f"There is no metric {metric!r}; there are {there}.", remedy
+    return f"There is no metric {metric!r}; there are {there}.", remedy, command
 
 
 def check_direction(metric: str) -> None:

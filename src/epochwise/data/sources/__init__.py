@@ -9,7 +9,6 @@ plus 64 MB of memory; images, which compress further, up to a hundred times.
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +17,13 @@ from epochwise.data.samples import Dataset
 from epochwise.data.sources.arrays import from_arrays as from_arrays
 from epochwise.data.sources.named import NAMES as NAMES
 from epochwise.data.sources.named import read_named
-from epochwise.errors import DataError
+from epochwise.errors import DataError, near
 
 __all__ = ["NAMES", "from_arrays", "load"]
 
 FORMATS = (
     "a .npz file (keys x_train, y_train[, x_test, y_test] or x, y), a .csv, .tsv or "
-    ".parquet table with --label COLUMN, a folder of IDX files, or a folder of images with "
+    ".parquet table with its label= column, a folder of IDX files, or a folder of images with "
     "one folder for each class"
 )
 _TABLES = (".csv", ".tsv", ".parquet")
@@ -133,7 +132,7 @@ def _refuse_label(label: str | None, source: object) -> None:
     if label is not None:
         raise DataError(
             f"{source}: label={label!r} names a column, but only tables have columns.",
-            "leave --label out; .csv, .tsv and .parquet files need it.",
+            "leave out label=; .csv, .tsv and .parquet files need it.",
         )
 
 
@@ -142,14 +141,11 @@ def _unknown(path: Path) -> DataError:
     siblings: list[str] = []
     if path.parent.is_dir():
         siblings = sorted(entry.name for entry in path.parent.iterdir())[:10_000]
-    near = difflib.get_close_matches(str(path), NAMES, n=1)
-    if not near:
-        near = [
-            str(path.parent / name)
-            for name in difflib.get_close_matches(path.name, siblings, n=1)
-        ]
-    meant = f"did you mean {near[0]!r}? " if near else ""
+    meant = near(str(path), NAMES)
+    if not meant:
+        meant = [str(path.parent / name) for name in near(path.name, siblings)]
+    asked = f"did you mean {meant[0]!r}? " if meant else ""
     return DataError(
         f"no data set is called {str(path)!r}, and no such file is there.",
-        f"{meant}Names: {', '.join(NAMES)}; or give {FORMATS}.",
+        f"{asked}Names: {', '.join(NAMES)}; or give {FORMATS}.",
     )

@@ -17,7 +17,7 @@ import numpy as np
 
 from epochwise.data.samples import Array, Dataset, Samples
 from epochwise.data.sources import labels
-from epochwise.errors import DataError
+from epochwise.errors import DataError, near
 
 MOST_RECORD_BYTES = 1 << 20
 """The longest record read [bytes]: a line, or several where a quoted cell spans them."""
@@ -77,12 +77,12 @@ def check_columns(columns: list[str], label: str | None, path: Path) -> int:
     if label is None:
         raise DataError(
             f"{path}: a table needs a label column; its columns are {told}.",
-            f"name the label: --label COLUMN, or label={columns[-1]!r} in Python.",
+            f"name the label, such as label={columns[-1]!r}.",
         )
     if label not in columns:
         raise DataError(
             f"{path}: no column {label!r}; its columns are {told}.",
-            "give --label one of these names.",
+            f"use label={(near(label, columns) or columns)[0]!r}, or another of these names.",
         )
     twice = (
         sorted({name for name in columns if columns.count(name) > 1})

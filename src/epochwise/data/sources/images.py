@@ -118,7 +118,7 @@ def _parts(folder: Path) -> list[Path]:
     if others:
         raise DataError(
             f"{folder}: folder {others[0]!r} lies beside 'train'; only 'test' may.",
-            "move it away; a validation part is split off with --validation-split.",
+            "move it away; a validation part is split off with validation_split=0.2.",
         )
     return [train] + ([folder / "test"] if "test" in names else [])
 
