@@ -10,13 +10,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from epochwise import loop
+from epochwise import loop, models
 from epochwise.api.job import Job, with_microbatches
 from epochwise.api.keeping import Kept
 from epochwise.engines.base import Engine
 from epochwise.engines.shrinking import ShrinkingEngine
 from epochwise.errors import PlanError
-from epochwise.events import Listener, Stopped, StopReason
+from epochwise.events import IterationsDone, Listener, Stopped, StopReason
 from epochwise.record import Tally
 from epochwise.state import TrainingState
 
@@ -71,11 +71,14 @@ def carry_out(
         told=note,
         check_parts=partial(check_evaluation_parts, job.model),
     )
+    rates = None if kept is None else _rates_of(job.model, state)
     with signals() as heard:
         events = loop.train(
             engine, course, state=state, asked_to_stop=lambda: heard() or asked_to_stop()
         )
         for event in events if kept is None else kept.keeper.through(events):
+            if rates is not None and isinstance(event, IterationsDone):
+                event = replace(event, learning_rates=rates(event))  # noqa: PLW2901  # the same, told in full
             for listener in everybody:
                 listener.on_event(event)
             if isinstance(event, Stopped):
@@ -99,6 +102,26 @@ def checked(listeners: object) -> tuple[Listener, ...]:
                 "give objects with on_event(event), in a list.",
             )
     return several
+
+
+def _rates_of(
+    model: Any, state: TrainingState | None
+) -> Callable[[IterationsDone], dict[int, float]] | None:
+    """Return what finds the extreme rates of a segment; `None` for a rate that nobody plans."""
+    schedule = models.schedule_of(model)
+    if schedule is None:
+        return None
+    begun = 0 if state is None else state.position.iterations_done
+    before = int(model.optimizer.iterations) - begun  # by trainings before this run
+    rate = models.compiled_rate(schedule)
+
+    def rates(event: IterationsDone) -> dict[int, float]:
+        done = event.position.iterations_done
+        first, last = done - len(event.losses) + before, done - 1 + before
+        found = models.extreme_rates(rate, first, last)
+        return {update - before + 1: one for update, one in found.items()}
+
+    return rates
 
 
 @contextmanager

@@ -19,7 +19,14 @@ from epochwise.models.naming import (
     check_optimizer,
     parse_model,
 )
-from epochwise.models.schedules import constant_rate, rate_after, schedule_of, stretch_schedule
+from epochwise.models.schedules import (
+    compiled_rate,
+    constant_rate,
+    extreme_rates,
+    rate_after,
+    schedule_of,
+    stretch_schedule,
+)
 from epochwise.models.unchanged import unchanged
 
 __all__ = [
@@ -34,8 +41,10 @@ __all__ = [
     "build_model",
     "check_learning_rate",
     "check_optimizer",
+    "compiled_rate",
     "constant_rate",
     "describe",
+    "extreme_rates",
     "model_from_json",
     "model_to_json",
     "named_weights",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from epochwise.errors import ModelError
+
+_SPREAD = 16
+"""Into so many pieces a stretch of updates is parted to look for its extreme rates."""
 
 _LENGTHS = ("decay_steps", "warmup_steps", "first_decay_steps", "boundaries")
 """What Keras's schedules call a number of updates."""
@@ -32,6 +37,54 @@ def rate_after(schedule: Any, updates: int) -> float:
     import keras
 
     return float(keras.ops.convert_to_numpy(schedule(updates)))
+
+
+def extreme_rates(rate: Callable[[int], float], first: int, last: int) -> dict[int, float]:
+    """Return where a learning rate is highest and lowest, found by few evaluations.
+
+    Sought among evenly spread places first, then around the best of them by halving, so
+    that what turns more often than that may be missed.
+
+    Args:
+        rate: after so many updates, the rate of the next one.
+        first: the fewest updates.
+        last: the most of them.
+
+    Example:
+        >>> extreme_rates(lambda update: -abs(update - 333.0), 0, 1500)
+        {333: -0.0, 1500: -1167.0}
+    """
+    places = {first + (last - first) * place // _SPREAD for place in range(_SPREAD + 1)}
+    known = {place: rate(place) for place in sorted(places)}
+    found = {}
+    for pick in (max, min):
+        while True:
+            best = pick(known, key=known.__getitem__)
+            before = max((place for place in known if place < best), default=best)
+            after = min((place for place in known if place > best), default=best)
+            halves = {(before + best + 1) // 2, (best + after) // 2} - known.keys()
+            if not halves:
+                break
+            known |= {place: rate(place) for place in halves}
+        found[best] = known[best]
+    return found
+
+
+def compiled_rate(schedule: Any) -> Callable[[int], float]:
+    """Return `rate_after` of a schedule as a function that is quick to call.
+
+    A schedule that only runs eagerly stays as it is.
+    """
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        compiled = jax.jit(schedule)
+        with suppress(TypeError):  # what JAX raises where Python wants to know a value
+            compiled(np.int32(0))
+            schedule = compiled
+    return lambda updates: float(keras.ops.convert_to_numpy(schedule(np.int32(updates))))
 
 
 def stretch_schedule(model: Any, by: Fraction) -> None:
