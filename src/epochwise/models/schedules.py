@@ -40,7 +40,7 @@ def rate_after(schedule: Any, updates: int) -> float:
 
 
 def extreme_rates(rate: Callable[[int], float], first: int, last: int) -> dict[int, float]:
-    """Return where a learning rate is highest and lowest, found by few evaluations.
+    """Return where a learning rate first is highest and lowest, found by few evaluations.
 
     Sought among evenly spread places first, then around the best of them by halving, so
     that what turns more often than that may be missed.
@@ -57,9 +57,9 @@ def extreme_rates(rate: Callable[[int], float], first: int, last: int) -> dict[i
     places = {first + (last - first) * place // _SPREAD for place in range(_SPREAD + 1)}
     known = {place: rate(place) for place in sorted(places)}
     found = {}
-    for pick in (max, min):
+    for sign in (-1, 1):
         while True:
-            best = pick(known, key=known.__getitem__)
+            best = min(known, key=lambda place: (sign * known[place], place))
             before = max((place for place in known if place < best), default=best)
             after = min((place for place in known if place > best), default=best)
             halves = {(before + best + 1) // 2, (best + after) // 2} - known.keys()

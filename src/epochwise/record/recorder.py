@@ -266,20 +266,20 @@ class Recorder:
 
 
 def _extremes(earlier: IterationsDone, later: IterationsDone) -> dict[int, float]:
-    """Return where in two segments the learning rate was highest and lowest.
+    """Return where in two segments the learning rate first was highest and lowest.
 
-    The last of them is left out, which has its own place.
+    Nowhere, where it has not moved.
     """
     known = {
         **earlier.learning_rates,
         earlier.position.iterations_done: earlier.learning_rate,
         **later.learning_rates,
     }
-    rates = {place: rate for place, rate in known.items() if rate is not None}
-    places = {pick(rates, key=rates.__getitem__) for pick in (min, max)} if rates else ()
-    return {
-        place: rates[place] for place in sorted(places) if rates[place] != later.learning_rate
-    }
+    rates = {place: rate for place, rate in sorted(known.items()) if rate is not None}
+    if {*rates.values()} <= {later.learning_rate}:
+        return {}
+    places = {pick(rates, key=rates.__getitem__) for pick in (min, max)}
+    return {place: rates[place] for place in sorted(places)}
 
 
 def _last_at(data: bytes) -> float:
