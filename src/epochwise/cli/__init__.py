@@ -77,11 +77,11 @@ class Verbs(TyperGroup):
         """Run the verb; a mistake that the user can repair ends in sentences, not a trace."""
         try:
             return super().invoke(ctx)
-        except UsageError as error:
-            if isinstance(getattr(error, "option_name", None), str) and error.ctx is not None:
-                names = [name for one in error.ctx.command.params for name in one.opts]
-                meant = near(error.option_name, [*names, *HELP_OPTIONS], most=3)
-                error.possibilities = meant
+        except UsageError as slip:
+            if isinstance(getattr(slip, "option_name", None), str) and slip.ctx is not None:
+                names = [name for one in slip.ctx.command.params for name in one.opts]
+                meant = near(slip.option_name, [*names, *HELP_OPTIONS], most=3)
+                slip.possibilities = meant
             raise
         except Exception as raised:
             error = _as_told(raised)
