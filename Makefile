@@ -46,7 +46,8 @@ $(KERAS_TESTS_VENV)/keras-tests: pyproject.toml constraints.txt
 	@touch $@
 
 batteries: $(VENV)/ready
-	@for battery in power_loss kill_saver failing_disk damage repeats stops kills non_finite exits; do \
+	@for battery in power_loss kill_saver failing_disk damage repeats stops kills non_finite \
+	  exits kinds; do \
 	  $(BIN)/python tests/batteries/$$battery.py || exit 1; done
 
 check: lint types layers

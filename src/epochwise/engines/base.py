@@ -129,6 +129,12 @@ class Engine(Protocol[Values, Loaded]):
         layers that draw numbers in an evaluation too. The model stays as it is.
         """
 
+    def final_metrics(self, values: Values) -> Mapping[str, float]:
+        """Return what the metrics say at the end of an epoch or an evaluation.
+
+        Those are left out that say just what the last segment told.
+        """
+
     def per_sample(self, loaded: Loaded, start: int, stop: int) -> dict[str, Array]:
         """Return the loss and the metrics of each sample of batches `start` to `stop - 1`.
 

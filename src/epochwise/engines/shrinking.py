@@ -216,6 +216,10 @@ class ShrinkingEngine:
         promised = _Promised(after)
         return promised, _Watched(shrink, pending, promised, again)
 
+    def final_metrics(self, values: Any) -> Mapping[str, float]:
+        """See `Engine.final_metrics`."""
+        return self._engine.final_metrics(_plain(values))
+
     def per_sample(self, loaded: _Held, start: int, stop: int) -> dict[str, Array]:
         """See `Engine.per_sample`."""
 

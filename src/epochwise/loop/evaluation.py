@@ -71,11 +71,12 @@ def evaluate(
         if not goes_on:
             break
     result = pending.wait()
+    metrics = {**result.metrics, **engine.final_metrics(values)}
     compiling = engine.compile_seconds - compiled
     yield Evaluated(
         epoch_index=epoch_index,
         position=position,
-        metrics=averaged(result.metrics, merged_logs(logs, result.logs)),
+        metrics=averaged(metrics, merged_logs(logs, result.logs)),
         samples=samples,
         seconds=max(0.0, clock() - since - compiling),
         compile_seconds=compiling,

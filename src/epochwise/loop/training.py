@@ -159,7 +159,9 @@ def train(
             opens = earlier.iterations_in_epoch_done == 0
             logs = merged_logs({} if opens else memory.logs, result.logs)
             memory = replace(memory, logs=logs)
-            result = replace(result, metrics=averaged(result.metrics, logs))
+            final = engine.final_metrics(values) if closes else {}
+            metrics = averaged({**result.metrics, **final}, logs)
+            result = replace(result, metrics=metrics)
             now, compiling = clock(), engine.compile_seconds - compiled
             seconds = max(0.0, now - since - compiling)
             since, compiled = now, engine.compile_seconds

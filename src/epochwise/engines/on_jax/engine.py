@@ -31,6 +31,7 @@ from epochwise.engines.on_jax.pending import JaxPending, calls_of
 from epochwise.engines.on_jax.placing import device_name, to_device
 from epochwise.engines.on_jax.pooling import rewrite_pooling
 from epochwise.engines.on_jax.updates import groups_of, update_sizes, update_sizes_here
+from epochwise.engines.own_step import is_plain_mean
 from epochwise.engines.per_sample import (
     as_in_evaluation,
     can_measure,
@@ -42,6 +43,7 @@ from epochwise.engines.rates import learning_rate_of, set_learning_rate
 from epochwise.engines.values import (
     Batch,
     Values,
+    as_numbers,
     build,
     count_updates,
     has_own_step,
@@ -303,6 +305,22 @@ class JaxEngine:
         pending = JaxPending(batches=told, batch_size=loaded.window.batch_size, metrics=logs)
         return values, pending
 
+    def final_metrics(self, values: Values) -> Mapping[str, float]:
+        """See `Engine.final_metrics`.
+
+        Keras computes them operation by operation then, which rounds otherwise than in a
+        program where a result takes several operations; a mean takes one.
+        """
+        compiled = self._model._compile_metrics
+        metrics = [*self._model.metrics, *(() if compiled is None else compiled.metrics)]
+        takes_several = any(
+            metric is not compiled and not is_plain_mean(metric) for metric in metrics
+        )
+        steps = ("train_step", "test_step")
+        if not takes_several or any(logs_beside_metrics(self._model, step) for step in steps):
+            return {}
+        return as_numbers(metrics_result(self._model, values.metrics))
+
     def per_sample(self, loaded: LoadedWindow, start: int, stop: int) -> dict[str, Array]:
         """See `Engine.per_sample`. Compiled for each shape that comes."""
         if not can_measure(loaded.data):
@@ -389,6 +407,7 @@ class JaxEngine:
             getattr(variable, "regularizer", None) is not None
             for variable in self._model.trainable_variables
         )
+
         return self._scans and not regularized
 
     def _specify(self, window: Window, data: Batch | None) -> Specified:

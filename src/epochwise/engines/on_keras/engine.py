@@ -250,6 +250,11 @@ class KerasEngine(ABC):
         pending = KerasPending(told=told, batch_size=loaded.window.batch_size, undo=_nothing)
         return values._replace(**changed), pending
 
+    def final_metrics(self, values: Values) -> Mapping[str, float]:
+        """See `Engine.final_metrics`."""
+        del values
+        return {}
+
     def per_sample(self, loaded: LoadedWindow, start: int, stop: int) -> dict[str, Array]:
         """See `Engine.per_sample`."""
         measures = measures_of(self._model)
