@@ -84,7 +84,12 @@ def compiled_rate(schedule: Any) -> Callable[[int], float]:
         with suppress(TypeError):  # what JAX raises where Python wants to know a value
             compiled(np.int32(0))
             schedule = compiled
-    return lambda updates: float(keras.ops.convert_to_numpy(schedule(np.int32(updates))))
+
+    def rate(updates: int) -> float:
+        found = keras.ops.convert_to_numpy(schedule(np.int32(updates)))
+        return float(np.float32(found))  # as the optimizer takes it
+
+    return rate
 
 
 def stretch_schedule(model: Any, by: Fraction) -> None:
