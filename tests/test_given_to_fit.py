@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from epochwise.api.training import Source
+from epochwise.errors import RunError
 from newcomer import run_as_newcomer
 
 PRELUDE = """
@@ -162,6 +164,7 @@ def test_l19_and_l27_weights_belong_to_the_classes_and_are_finite() -> None:
         case("name", y=Z, class_weight={"cat": 9})
         case("one-hot", model("categorical_crossentropy"), y=np.eye(2)[Z], class_weight={2: 9})
         case("json batches", x=batches(X, Z), y=None, class_weight={"0": 9})
+        case("no class batches", x=batches(X, Z), y=None, class_weight={7: 9})
         case("short", y=Z, class_weight=[1.0])
         case("word", y=Z, class_weight="auto")
         case("balanced batches", x=batches(X, Z), y=None, class_weight="balanced")
@@ -194,6 +197,7 @@ def test_l19_and_l27_weights_belong_to_the_classes_and_are_finite() -> None:
             "name": "a weight for 'cat', and the classes are 0 to 1",
             "one-hot": "a weight for 2, and the classes are 0 to 1",
             "json batches": "a weight for '0'",
+            "no class batches": "a weight for 7, and the classes are 0 to 1",
             "short": "class_weight has 1 weights, and the classes are 0 to 1",
             "word": 'class_weight="auto" is no weight',
             "balanced batches": 'class_weight="balanced" needs all labels',
@@ -336,3 +340,15 @@ def test_l18_an_argument_that_is_given_is_never_taken_for_its_default() -> None:
             "nothing": "trained",
         },
     )
+
+
+@pytest.mark.parametrize(
+    "changed", [{"data": 5}, {"model": None}, {"learning_rate": "0.1"}, {"more": 1}]
+)
+def test_l26_a_source_in_a_record_that_is_none_is_told(changed: dict[str, object]) -> None:
+    """L26: a number for the data's name, or any part of another type, is named."""
+    source = Source(data="digits").to_json()
+
+    assert Source.from_json(source).data == "digits"
+    with pytest.raises(RunError, match=f"wrong in {next(iter(changed))}"):
+        Source.from_json(source | changed)

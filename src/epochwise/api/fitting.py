@@ -28,7 +28,12 @@ from epochwise.api.settings import (
 )
 from epochwise.counts import Remainder
 from epochwise.data.batches import is_batches
-from epochwise.data.given import ClassWeight, refuse_beside_batches, refuse_initial_epoch
+from epochwise.data.given import (
+    ClassWeight,
+    check_classes_of_batches,
+    refuse_beside_batches,
+    refuse_initial_epoch,
+)
 from epochwise.durations import Duration
 from epochwise.engines.select import check_compiled, on_device
 from epochwise.errors import PlanError
@@ -248,7 +253,14 @@ def job_of_given(model: Any, given: Given, settings: Settings) -> Job:
     began = time.perf_counter()
     check_compiled(model)
     material = material_of_given(given, settings, partial(on_device, model))
-    return job_of(model, material, settings, time.perf_counter() - began)
+    job = job_of(model, material, settings, time.perf_counter() - began)
+    if given.class_weight is not None and is_batches(given.x):
+        from epochwise.engines.targets import TargetCheck  # imports the framework
+
+        classes = TargetCheck(model).classes(material.example)
+        if classes is not None:
+            check_classes_of_batches(given.class_weight, classes)
+    return job
 
 
 def trained(

@@ -83,7 +83,7 @@ class Source:
         return kept
 
     @classmethod
-    def from_json(cls, recorded: Mapping[str, Any]) -> Source:
+    def from_json(cls, recorded: object) -> Source:
         """Read back what `to_json` gave.
 
         Raises:
@@ -91,16 +91,17 @@ class Source:
         """
         texts = {"data": str, "label": str | None, "model": str, "optimizer": str | None}
         types = {**texts, "learning_rate": float | int | None}
-        wrong = sorted(recorded.keys() ^ types.keys()) or [
-            name for name, type_ in types.items() if not isinstance(recorded[name], type_)
+        parts = dict(recorded) if isinstance(recorded, Mapping) else {}
+        wrong = sorted(parts.keys() ^ types.keys()) or [
+            name for name, type_ in types.items() if not isinstance(parts[name], type_)
         ]
         if wrong:
             raise RunError(
                 f"The record does not tell what the run was made from: its source is "
-                f"{dict(recorded)}, wrong in {', '.join(wrong)}.",
+                f"{recorded}, wrong in {', '.join(wrong)}.",
                 "restore run.json from a copy, or start the run again.",
             )
-        return cls(**recorded)
+        return cls(**parts)
 
 
 def _process_age() -> float:

@@ -9,7 +9,7 @@ bits; a memory map stays as it is.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
@@ -205,7 +205,8 @@ def weighed_by_class(
     y = _single_target(samples)
     numbers = _class_numbers(y)
     named = _named_weights(class_weight, numbers if trained is None else numbers[trained])
-    _check_classes(class_weight, named, numbers, columns=_columns(y))
+    present = set(np.unique(numbers).tolist())
+    _check_classes(class_weight, named, present, _columns(y) or max(present) + 1)
     return replace(samples, weight=_of_classes(numbers, named))
 
 
@@ -228,6 +229,19 @@ def weighing_by_class(class_weight: ClassWeight | None) -> Callable[[Samples], S
         return replace(batch, weight=_of_classes(numbers, named))
 
     return weighed
+
+
+def check_classes_of_batches(class_weight: ClassWeight, classes: int) -> None:
+    """Refuse weights of classes that batches formed elsewhere cannot have.
+
+    Args:
+        class_weight: as `fit` takes it.
+        classes: how many there are.
+
+    Raises:
+        DataError: names the first such class.
+    """
+    _check_classes(class_weight, _named_weights(class_weight, None), set(), classes)
 
 
 def refuse_two_weights(sample_weight: Any, class_weight: ClassWeight | None) -> None:
@@ -329,23 +343,20 @@ def _finite_weight(key: object, weight: Any) -> float:
 def _check_classes(
     class_weight: ClassWeight,
     named: Mapping[int, float],
-    numbers: npt.NDArray[np.int32],
-    *,
-    columns: int | None,
+    present: Set[int],
+    count: int,
 ) -> None:
     """Refuse weights of classes that are not there.
 
     Args:
         class_weight: as `fit` takes it.
         named: the same by class.
-        numbers: the class of each sample.
-        columns: the classes that a one-hot target has a place for.
+        present: the classes that samples have.
+        count: how many classes there are, numbered from 0.
 
     Raises:
         DataError: names the first one, and the classes.
     """
-    present = set(np.unique(numbers).tolist())
-    count = columns or max(present) + 1
     unknown = [
         key
         for key in named

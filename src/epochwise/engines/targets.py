@@ -90,6 +90,26 @@ class TargetCheck:
             if problem is not None:
                 raise DataError([problem])
 
+    def classes(self, batch: Samples) -> int | None:
+        """Return how many classes the one target of a batch has; `None` where nobody knows.
+
+        They are the columns of one-hot rows, or what the loss's output stands for.
+        """
+        [target] = keras.tree.flatten(batch.y) or [None]
+        if not self._looks or target is None:
+            return None
+        if target.ndim > 1 and target.shape[-1] != 1:
+            return int(target.shape[-1])
+        pairing = _Pairing(self._model._compile_loss)
+        pairing(batch.y, self._outputs_of(batch), batch.weight)
+        for loss, _, output, _ in pairing.pairs:
+            function = getattr(loss, "fn", None)
+            if function in _CLASSES:
+                return output.shape[loss._fn_kwargs.get("axis", -1)]
+            if function in _BOUNDS:
+                return 2
+        return None
+
     def _outputs_of(self, batch: Samples) -> Any:
         """Return the model's outputs for a batch, as shapes."""
         x = batch.x
