@@ -15,6 +15,7 @@ from epochwise.cli import VERBS
 from epochwise.errors import ModelError, TrainingError
 from epochwise.exits import telling_exits
 from newcomer import run_as_newcomer
+from programs import ROOT
 
 WAYS = {
     "sys.exit(0)": "called sys.exit(0)",
@@ -207,3 +208,10 @@ def test_l11_mistakes_of_every_verb_end_with_2_and_a_remedy() -> None:
     assert wrong == []
     assert set(VERBS) <= set(verbs)
     assert verbs["named data sets"] >= 4
+
+
+def test_l11_the_interpreter_waits_for_every_thread_of_ours() -> None:
+    """One that computes when the interpreter ends is unwound, which C++ answers with abort."""
+    sources = (ROOT / "src" / "epochwise").rglob("*.py")
+
+    assert [path.name for path in sources if "daemon=True" in path.read_text("utf-8")] == []
