@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from epochwise.data.samples import Task
 from epochwise.errors import ModelError
 from epochwise.models import (
     ModelRequest,
@@ -21,6 +22,8 @@ from epochwise.models.naming import OPTIMIZERS
 from epochwise.record import json_text, weights_sha256
 
 keras = pytest.importorskip("keras")
+
+TEN_CLASSES = Task(kind="classes", outputs=10)
 
 USERS = """
 import keras
@@ -36,7 +39,7 @@ def compiled(input_shape, classes):
     return model
 
 def scheduled(input_shape, classes):
-    model = keras.Sequential([keras.Input(input_shape), keras.layers.Dense(classes)])
+    model = keras.Sequential([keras.Input(input_shape), keras.layers.Dense(1)])
     rate = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), "mse")
     return model
@@ -68,7 +71,7 @@ def users(tmp_path: Path) -> str:
 
 def built(model: str, shape: tuple[int, ...] = (8, 8), **request: Any) -> TrainableModel:
     """Build a model for ten classes unless told otherwise."""
-    request = {"classes": 10} | request
+    request = {"task": TEN_CLASSES} | request
     return build_model(ModelRequest(source=parse_model(model), input_shape=shape, **request))
 
 
@@ -85,7 +88,7 @@ def test_the_first_network_is_that_of_the_design() -> None:
 
 def test_a_regression_ends_in_one_number() -> None:
     """Without classes the loss is the mean squared error of one output."""
-    model = built("mlp", (4,), classes=None).model
+    model = built("mlp", (4,), task=Task()).model
 
     assert model.output_shape == (None, 1)
     assert model.loss == "mean_squared_error"
@@ -244,3 +247,46 @@ def test_every_optimizer_can_be_had(name: str) -> None:
 
     assert type(optimizer).__name__.lower() == name
     assert float(optimizer.learning_rate) == 0.25
+
+
+@pytest.mark.parametrize("own_object", [False, True])
+@pytest.mark.parametrize(
+    ("loss", "outputs", "kind", "columns", "told"),
+    [
+        ("SparseCategoricalCrossentropy", 10, "one_hot", 10, "with categorical_crossentropy"),
+        ("SparseCategoricalCrossentropy", 3, "multi_label", 3, "with binary_crossentropy"),
+        ("SparseCategoricalCrossentropy", 9, "regression", 1, "add --task classification"),
+        ("MeanSquaredError", 1, "classes", 10, None),
+        ("BinaryCrossentropy", 1, "classes", 2, None),
+        ("CategoricalCrossentropy", 10, "one_hot", 10, None),
+        ("MeanSquaredError", 4, "regression", 4, None),
+    ],
+)
+def test_l03_the_loss_must_fit_what_the_targets_are(
+    tmp_path: Path,
+    own_object: bool,
+    loss: str,
+    outputs: int,
+    kind: Any,
+    columns: int,
+    told: str | None,
+) -> None:
+    """L03: what Keras would take for class numbers and is none is refused with a remedy."""
+    compiled = f"keras.losses.{loss}()" if own_object else f"keras.losses.{loss}().name"
+    (tmp_path / "own.py").write_text(
+        "import keras\n"
+        "def network(shape, classes):\n"
+        f"    model = keras.Sequential([keras.Input(shape), keras.layers.Dense({outputs})])\n"
+        f"    model.compile('sgd', {compiled})\n"
+        "    return model\n"
+    )
+    shape = () if kind == "classes" or columns == 1 else (columns,)
+    task = Task(kind=kind, outputs=columns, shape=shape)
+    if told is None:
+        assert built(f"{tmp_path / 'own.py'}:network", (4,), task=task).model.compiled
+        return
+    with pytest.raises(ModelError, match=told):
+        built(f"{tmp_path / 'own.py'}:network", (4,), task=task)
+    if len(shape) == 1:
+        with pytest.raises(ModelError, match="a network of your own"):
+            built("mlp", (4,), task=Task(kind="regression", outputs=4, shape=(2, 2)))

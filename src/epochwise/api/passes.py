@@ -9,10 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from epochwise import loop, models
+from epochwise import loop
 from epochwise.api.job import check_targets
 from epochwise.api.settings import Settings, seeds_named
-from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source, read_data
+from epochwise.api.training import (
+    SPLIT_WITHOUT_TEST_PART,
+    Source,
+    read_data,
+    share_held_out,
+)
 from epochwise.choosing.one_pass import Answer, answer, measure, planned
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.given import given_samples, given_validation, in_order
@@ -238,7 +243,7 @@ def one_pass_of_source(
     *,
     batch_size: int,
     seeds: int,
-    validation_split: float,
+    validation_split: float | None,
     max_samples: int | None,
     tell: Callable[[str], None],
 ) -> Answer:
@@ -248,7 +253,8 @@ def one_pass_of_source(
         source: the data and the model.
         batch_size: samples per weight update.
         seeds: how many.
-        validation_split: the share held out.
+        validation_split: the share held out; `None` for the default, or the validation
+            part that came with the data.
         max_samples: how many samples to train on at most; `None` for all.
         tell: is handed a sentence for each seed.
 
@@ -256,27 +262,15 @@ def one_pass_of_source(
         EpochwiseError: anything that the user can repair.
     """
     dataset = read_data(source)
+    validation_split = share_held_out(dataset, validation_split)
     import_framework()
-    table = None if dataset.columns is None else leaves(dataset.train.x)[0]
-
-    def network(seed: int) -> Any:
-        return models.build_model(
-            models.ModelRequest(
-                source=models.parse_model(source.model),
-                input_shape=dataset.input_shape,
-                classes=None if dataset.classes is None else len(dataset.classes),
-                optimizer=source.optimizer,
-                learning_rate=source.learning_rate,
-                seed=seed,
-                table=table,
-            )
-        ).model
-
+    for sentence in dataset.told():
+        tell(sentence)
     return _answered(
-        network,
+        lambda seed: source.build(dataset, seed=seed, rows=None).model,
         dataset.train,
-        None,
-        None if dataset.classes is None else leaves(dataset.train.y)[0],
+        dataset.validation,
+        dataset.labels,
         batch_size=batch_size,
         seeds=range(seeds),
         validation_split=validation_split,

@@ -23,7 +23,12 @@ from epochwise.api.material import Material, material_of_samples, parted_samples
 from epochwise.api.resuming import is_finished
 from epochwise.api.running import pass_on, signals
 from epochwise.api.settings import Settings, seeds_named, stopping_settings
-from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source, read_data
+from epochwise.api.training import (
+    SPLIT_WITHOUT_TEST_PART,
+    Source,
+    read_data,
+    share_held_out,
+)
 from epochwise.choosing.sweep import (
     Entrant,
     Sweep,
@@ -347,6 +352,7 @@ def sweep_source(
     source: Source,
     asked: Asked,
     *,
+    validation_split: float | None,
     folder: Path,
     tell: Callable[[str], None],
     arguments: Sequence[str] | None = None,
@@ -355,7 +361,9 @@ def sweep_source(
 
     Args:
         source: the data and the model; its learning rate is not looked at.
-        asked: what is compared.
+        asked: what is compared; its share held out is not looked at.
+        validation_split: the share held out; `None` for the default, or the validation
+            part that came with the data.
         folder: where the runs are kept.
         tell: is handed a sentence at each rung and for each run that ended.
         arguments: the command line, for the record.
@@ -365,26 +373,19 @@ def sweep_source(
     """
     began = time.perf_counter()
     dataset = read_data(source)
+    asked = replace(asked, validation_split=share_held_out(dataset, validation_split))
     import_framework()
+    for sentence in dataset.told():
+        tell(sentence)
 
     def network(seed: int, rows: Any) -> Any:
-        table = None if dataset.columns is None else leaves(dataset.train.rows(rows).x)[0]
-        return models.build_model(
-            models.ModelRequest(
-                source=models.parse_model(source.model),
-                input_shape=dataset.input_shape,
-                classes=None if dataset.classes is None else len(dataset.classes),
-                optimizer=source.optimizer,
-                seed=seed,
-                table=table,
-            )
-        ).model
+        return source.build(dataset, seed=seed, rows=rows).model
 
     here = Field(
         asked=asked,
         samples=dataset.train,
-        held_out=None,
-        labels=None if dataset.classes is None else leaves(dataset.train.y)[0],
+        held_out=dataset.validation,
+        labels=dataset.labels,
         build=network,
         named=(dataset.name, source.model),
         source=source,

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from epochwise import loop, models
 from epochwise.api.job import Job, job_of
@@ -20,10 +20,11 @@ from epochwise.api.settings import Settings
 from epochwise.counts import even_batch_size
 from epochwise.data import sources
 from epochwise.data.given import in_order
-from epochwise.data.samples import Dataset, leaves
+from epochwise.data.order import Indices
+from epochwise.data.samples import Dataset, Samples, leaves
 from epochwise.data.split import Split
 from epochwise.engines.select import import_framework, on_device
-from epochwise.errors import RunError
+from epochwise.errors import PlanError, RunError
 from epochwise.exits import telling_exits
 from epochwise.framework import framework_limits, keep_compiled_programs, select_backend
 from epochwise.position import START
@@ -63,6 +64,10 @@ class Source:
     Args:
         data: a name of `sources.NAMES`, or a path.
         label: the column of a table to predict.
+        drop: columns of it to leave out.
+        header: whether its first line names the columns; `None` to ask where that is not
+            clear.
+        task: what the targets are; `None` to decide from their values.
         model: as `models.parse_model` reads it.
         optimizer: one of Keras's; `None` for Adam or the model's own.
         learning_rate: of the optimizer; `None` for its own.
@@ -70,9 +75,39 @@ class Source:
 
     data: str
     label: str | None = None
+    drop: tuple[str, ...] = ()
+    header: bool | None = None
+    task: sources.AskedTask | None = None
     model: str = "mlp"
     optimizer: str | None = None
     learning_rate: float | None = None
+
+    def build(
+        self, dataset: Dataset, *, seed: int, rows: Indices | None
+    ) -> models.TrainableModel:
+        """Build the model for the data.
+
+        Args:
+            dataset: what `read_data` returned.
+            seed: of the first weights.
+            rows: the samples that it will train on; `None` for all.
+        """
+        table = None
+        if dataset.columns is not None:
+            trained_on = dataset.train if rows is None else dataset.train.rows(rows)
+            table = leaves(trained_on.x)[0]
+        return models.build_model(
+            models.ModelRequest(
+                source=models.parse_model(self.model),
+                input_shape=dataset.input_shape,
+                task=dataset.task,
+                class_names=dataset.classes,
+                optimizer=self.optimizer,
+                learning_rate=self.learning_rate,
+                seed=seed,
+                table=table,
+            )
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the source as a record keeps it, paths from the root of the system."""
@@ -90,18 +125,23 @@ class Source:
             RunError: it is not what Epochwise writes.
         """
         texts = {"data": str, "label": str | None, "model": str, "optimizer": str | None}
-        types = {**texts, "learning_rate": float | int | None}
-        parts = dict(recorded) if isinstance(recorded, Mapping) else {}
+        read = {"drop": list, "header": bool | None, "task": str | None}
+        types = {**texts, **read, "learning_rate": float | int | None}
+        # Version 0.1 recorded nothing of how the data are read.
+        parts: dict[str, Any] = {"drop": [], "header": None, "task": None}
+        parts |= recorded if isinstance(recorded, Mapping) else {}
         wrong = sorted(parts.keys() ^ types.keys()) or [
             name for name, type_ in types.items() if not isinstance(parts[name], type_)
         ]
+        if not wrong and parts["task"] not in (None, *get_args(sources.AskedTask)):
+            wrong = ["task"]
         if wrong:
             raise RunError(
                 f"The record does not tell what the run was made from: its source is "
                 f"{recorded}, wrong in {', '.join(wrong)}.",
                 "restore run.json from a copy, or start the run again.",
             )
-        return cls(**parts)
+        return cls(**parts | {"drop": tuple(map(str, parts["drop"]))})
 
 
 def _process_age() -> float:
@@ -155,12 +195,13 @@ class Prepared:
     def header(self, arguments: Sequence[str] | None) -> Header:
         """Return what is known before the first iteration."""
         dataset = self.dataset
-        return header_of(
+        header = header_of(
             self.job,
             data_name=dataset.name,
             data={
                 "test_samples": dataset.test.count if dataset.test else 0,
                 "input_shape": list(dataset.input_shape),
+                "task": dataset.task.kind,
                 "classes": dataset.classes,
                 "columns": dataset.columns,
             },
@@ -168,6 +209,9 @@ class Prepared:
             source=self.source.to_json(),
             arguments=arguments,
         )
+        if dataset.split_rule is None:
+            return header
+        return replace(header, split={"rule": dataset.split_rule, "sha256": None})
 
 
 @telling_exits()
@@ -251,8 +295,11 @@ def adopted(prepared: Prepared, advice: Advice) -> Prepared:
         samples,
         settings,
         lambda _, parts: [part for part in parts if any(part is one for one in held)],
+        held_out=job.material.held_out,
         parted=job.material.parted,
-        validation_batch_size=_validated_at_once(settings, job.material.parted),
+        validation_batch_size=_validated_at_once(
+            settings, job.material.parted, job.material.held_out
+        ),
     )
     engine = job.engine if advice.microbatch_size == job.settings.microbatch_size else None
     adopting = job_of(job.model, material, settings, job.data_seconds, engine=engine)
@@ -272,7 +319,42 @@ def read_data(source: Source) -> Dataset:
     """
     if select_backend() == "jax":
         keep_compiled_programs(versions())
-    return sources.load(source.data, label=source.label)
+    return sources.load(
+        source.data,
+        label=source.label,
+        drop=source.drop,
+        header=source.header,
+        task=source.task,
+    )
+
+
+def share_held_out(
+    dataset: Dataset, asked: float | None, settings: Settings | None = None
+) -> float:
+    """Return the share of the training samples to hold out.
+
+    Args:
+        dataset: the data.
+        asked: the share that the user asks for; `None` for none where a validation part
+            came with the data, and else for the default.
+        settings: how to train; `None` to need a validation part.
+
+    Raises:
+        PlanError: a share is asked for beside a validation part that came with the data.
+    """
+    if dataset.validation is not None:
+        if asked:
+            raise PlanError(
+                f"{dataset.name} brings a validation part of {dataset.validation.count:,} "
+                f"samples, and validation_split={asked} asks for another.",
+                "leave --validation-split out, or save the data without that part.",
+            )
+        return 0.0
+    if asked is not None:
+        return asked
+    if dataset.test is None or settings is None:
+        return SPLIT_WITHOUT_TEST_PART
+    return SPLIT_FOR_RULES if settings.looks_at_validation else 0.0
 
 
 def prepare(
@@ -293,41 +375,31 @@ def prepare(
     """
     began = time.perf_counter()
     dataset = read_data(source)
-    if validation_split is None:
-        without = SPLIT_FOR_RULES if settings.looks_at_validation else 0.0
-        validation_split = SPLIT_WITHOUT_TEST_PART if dataset.test is None else without
+    validation_split = share_held_out(dataset, validation_split, settings)
     settings = replace(settings, validation_split=validation_split)
-    settings.require_validation(has_validation=bool(validation_split))
-    labels = None if dataset.classes is None else leaves(dataset.train.y)[0]
-    parted = parted_samples(dataset.train, labels, settings) if validation_split else None
+    settings.require_validation(
+        has_validation=bool(validation_split) or dataset.validation is not None
+    )
+    parted = (
+        parted_samples(dataset.train, dataset.labels, settings) if validation_split else None
+    )
     settings.plan(dataset.train.count if parted is None else parted.train.size)
     data_seconds = time.perf_counter() - began
     import_framework()
     clock.importing = time.perf_counter() - began - data_seconds
 
-    table = None
-    if dataset.columns is not None:
-        rows = dataset.train if parted is None else dataset.train.rows(parted.train)
-        table = leaves(rows.x)[0]
-    built = models.build_model(
-        models.ModelRequest(
-            source=models.parse_model(source.model),
-            input_shape=dataset.input_shape,
-            classes=None if dataset.classes is None else len(dataset.classes),
-            optimizer=source.optimizer,
-            learning_rate=source.learning_rate,
-            seed=settings.seed,
-            table=table,
-        )
+    built = source.build(
+        dataset, seed=settings.seed, rows=None if parted is None else parted.train
     )
-    for note in built.notes:
+    for note in (*dataset.told(), *built.notes):
         progress.note(note)
     material = material_of_samples(
         dataset.train,
         settings,
         partial(on_device, built.model),
+        held_out=dataset.validation,
         parted=parted,
-        validation_batch_size=_validated_at_once(settings, parted),
+        validation_batch_size=_validated_at_once(settings, parted, dataset.validation),
     )
     job = job_of(built.model, material, settings, data_seconds)
     return Prepared(job=job, source=source, dataset=dataset, model_name=built.name)
@@ -342,9 +414,13 @@ def _evaluated_at_once(settings: Settings, samples: int) -> int:
     return even_batch_size(samples, settings.microbatch_size or settings.batch_size)
 
 
-def _validated_at_once(settings: Settings, parted: Split | None) -> int | None:
+def _validated_at_once(
+    settings: Settings, parted: Split | None, apart: Samples | None
+) -> int | None:
     """The same for the validation part; `None` where there is none."""
-    return None if parted is None else _evaluated_at_once(settings, parted.held_out.size)
+    if parted is not None:
+        return _evaluated_at_once(settings, parted.held_out.size)
+    return None if apart is None else _evaluated_at_once(settings, apart.count)
 
 
 def trained(

@@ -16,6 +16,7 @@ from epochwise.api.training import SPLIT_WITHOUT_TEST_PART, Source
 from epochwise.choosing.sweep import Row, Sweep
 from epochwise.cli.checks import check_counts, check_data, check_split, together
 from epochwise.cli.console import console, show_sentence
+from epochwise.cli.options import Drop, HasHeader, Label, Task, columns_of
 from epochwise.cli.train import EXIT_CODES
 from epochwise.data import sources
 from epochwise.errors import PlanError
@@ -63,11 +64,16 @@ def sweep(
         typer.Option(help="One of Keras's.", show_default="adam, or the model's own"),
     ] = None,
     validation_split: Annotated[
-        float, typer.Option(help="Share of the training samples to compare by.")
-    ] = SPLIT_WITHOUT_TEST_PART,
-    label: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column of a table to predict.")
+        float | None,
+        typer.Option(
+            help="Share of the training samples to compare by.",
+            show_default=f"{SPLIT_WITHOUT_TEST_PART}, unless DATA has a validation part",
+        ),
     ] = None,
+    label: Label = None,
+    drop: Drop = None,
+    header: HasHeader = None,
+    task: Task = None,
     sweep_dir: Annotated[
         Path | None,
         typer.Option(
@@ -101,8 +107,17 @@ def sweep(
     printer = console(stderr=json)
     try:
         found = sweep_source(
-            Source(data=data, label=label, model=model, optimizer=optimizer),
+            Source(
+                data=data,
+                label=label,
+                drop=columns_of(drop),
+                header=header,
+                task=task,
+                model=model,
+                optimizer=optimizer,
+            ),
             asked,
+            validation_split=validation_split,
             folder=sweep_dir,
             tell=(lambda _: None) if quiet else (lambda line: show_sentence(printer, line)),
             arguments=sys.argv[1:],
@@ -124,7 +139,7 @@ def asked_of(
     learning_rate: str | None,
     seeds: int,
     epochs: int,
-    validation_split: float,
+    validation_split: float | None,
     *,
     halving: bool,
 ) -> Asked:
@@ -145,7 +160,6 @@ def asked_of(
         learning_rates=rates,
         seeds=tuple(range(seeds)),
         epochs=epochs,
-        validation_split=validation_split,
         halving=halving,
     )
 

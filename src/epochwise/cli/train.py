@@ -27,6 +27,7 @@ from epochwise.cli.checks import (
     check_split,
     together,
 )
+from epochwise.cli.options import Drop, HasHeader, Label, Task, columns_of
 from epochwise.data import sources
 from epochwise.durations import Duration
 from epochwise.errors import PlanError
@@ -99,12 +100,13 @@ def train(
         float | None,
         typer.Option(
             help="Share of the training samples to evaluate on after each epoch.",
-            show_default="0 with a test part, else 0.2",
+            show_default="0 with a validation or test part, else 0.2",
         ),
     ] = None,
-    label: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column of a table to predict.")
-    ] = None,
+    label: Label = None,
+    drop: Drop = None,
+    header: HasHeader = None,
+    task: Task = None,
     seed: Annotated[int, typer.Option(help="Of the split, the order and the weights.")] = 0,
     microbatch_size: Annotated[
         int | None,
@@ -213,6 +215,9 @@ def train(
     source = Source(
         data=data,
         label=label,
+        drop=columns_of(drop),
+        header=header,
+        task=task,
         model=model,
         optimizer=optimizer,
         learning_rate=told_rate(learning_rate),

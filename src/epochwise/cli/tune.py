@@ -25,6 +25,7 @@ from epochwise.cli.checks import (
     together,
 )
 from epochwise.cli.console import console, show_sentence
+from epochwise.cli.options import Drop, HasHeader, Label, Task, columns_of
 from epochwise.data import sources
 from epochwise.errors import PlanError
 from epochwise.models import check_learning_rate, check_optimizer, parse_model
@@ -90,12 +91,13 @@ def tune(
         float | None,
         typer.Option(
             help="Share of the training samples to compare by.",
-            show_default="0.1 with a test part, else 0.2",
+            show_default="0 with a validation part, 0.1 with a test part, else 0.2",
         ),
     ] = None,
-    label: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column of a table to predict.")
-    ] = None,
+    label: Label = None,
+    drop: Drop = None,
+    header: HasHeader = None,
+    task: Task = None,
     seed: Annotated[int, typer.Option(help="Of the split, the order and the weights.")] = 0,
     save: Annotated[
         Path | None,
@@ -126,6 +128,9 @@ def tune(
             Source(
                 data=data,
                 label=label,
+                drop=columns_of(drop),
+                header=header,
+                task=task,
                 model=model,
                 optimizer=optimizer,
                 learning_rate=learning_rate,

@@ -18,6 +18,7 @@ from epochwise.choosing.worth import Entry, Gain, Ledger, MoreEpochs
 from epochwise.choosing.worth import worth as ledger_of
 from epochwise.cli.checks import check_counts, check_data, check_split, together
 from epochwise.cli.console import console, show_sentence
+from epochwise.cli.options import Drop, HasHeader, Label, Task, columns_of
 from epochwise.errors import RunError
 from epochwise.models import check_learning_rate, parse_model
 from epochwise.record import RUNS_FOLDER, find_run, json_text, read_run
@@ -55,8 +56,12 @@ def worth(
     ] = None,
     seeds: Annotated[int, typer.Option(help="With --one-pass: how many, at least 2.")] = 5,
     validation_split: Annotated[
-        float, typer.Option(help="With --one-pass: share held out to measure on.")
-    ] = SPLIT_WITHOUT_TEST_PART,
+        float | None,
+        typer.Option(
+            help="With --one-pass: share held out to measure on.",
+            show_default=f"{SPLIT_WITHOUT_TEST_PART}, unless DATA has a validation part",
+        ),
+    ] = None,
     max_samples: Annotated[
         int | None,
         typer.Option(
@@ -64,9 +69,10 @@ def worth(
             show_default="all",
         ),
     ] = None,
-    label: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="With --one-pass: of a table.")
-    ] = None,
+    label: Label = None,
+    drop: Drop = None,
+    header: HasHeader = None,
+    task: Task = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what each epoch of RUN added to validation loss and accuracy, and its price."""
@@ -87,7 +93,15 @@ def worth(
         checking(lambda: check_counts(batch_size, 1, None, None))
     printer = console(stderr=json)
     found = one_pass_of_source(
-        Source(data=one_pass, label=label, model=model, learning_rate=learning_rate),
+        Source(
+            data=one_pass,
+            label=label,
+            drop=columns_of(drop),
+            header=header,
+            task=task,
+            model=model,
+            learning_rate=learning_rate,
+        ),
         batch_size=batch_size,
         seeds=seeds,
         validation_split=validation_split,

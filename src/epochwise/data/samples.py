@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -135,27 +135,82 @@ class Samples:
         return self.map(lambda leaf: leaf[rows])
 
 
+TargetKind = Literal["classes", "one_hot", "multi_label", "regression"]
+"""One class number a sample; a row with a single 1 for the class; a row of zeros and ones,
+each on its own; or numbers to come close to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What the targets ask of a network.
+
+    Args:
+        kind: what one target is.
+        outputs: numbers that a network gives for one sample: one for each class, label or
+            number.
+        shape: of one sample's target.
+        evidence: a sentence that says what the targets were taken for, why, and how to
+            change it; empty where nothing was decided.
+    """
+
+    kind: TargetKind = "regression"
+    outputs: int = 1
+    shape: tuple[int, ...] = ()
+    evidence: str = ""
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes exclude each other; `None` where the targets name none."""
+        return self.outputs if self.kind in ("classes", "one_hot") else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
-    """What a source gives: a training part, perhaps a test part, and their names.
+    """What a source gives: its parts, what their targets are, and their names.
 
     Args:
         name: what people call it: `digits`, `mnist`, a file's name.
-        train: the training part; labels are int32 in 0..classes-1, or float32
-            targets where the task is a regression.
+        train: the training part; targets are int32 in 0..classes-1 where they name
+            classes, else float32 (int32 for several whole numbers a sample).
+        validation: the part to evaluate during training that came with the source, or
+            `None`.
         test: a held-out part that came with the source, or `None`.
-        classes: the label names, text, in the order of their numbers; `None` for a
-            regression.
+        task: what the targets ask of a network.
+        classes: the label names, text, in the order of their numbers; `None` where the
+            targets name no classes.
         columns: the names of the feature columns of a table, else `None`.
+        notes: what a user should know of how the source was read, sentences.
     """
 
     name: str
     train: Samples
+    validation: Samples | None = None
     test: Samples | None = None
+    task: Task = Task()
     classes: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one sample's features, without the axis of samples."""
         return tuple(int(size) for size in leaves(self.train.x)[0].shape[1:])
+
+    @property
+    def labels(self) -> Array | None:
+        """The training targets where they name classes, which a split keeps in proportion."""
+        return None if self.task.classes is None else leaves(self.train.y)[0]
+
+    @property
+    def split_rule(self) -> str | None:
+        """A sentence on the validation part that came with the source; `None` without."""
+        if self.validation is None:
+            return None
+        return (
+            f"The validation part, {self.validation.count:,} samples, came with the data; all "
+            f"{self.train.count:,} training samples train."
+        )
+
+    def told(self) -> tuple[str, ...]:
+        """Return the sentences to show before training."""
+        return tuple(filter(None, (self.task.evidence, self.split_rule, *self.notes)))

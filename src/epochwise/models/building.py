@@ -11,15 +11,43 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from epochwise.data.order import position_seed
-from epochwise.data.samples import Array
+from epochwise.data.samples import Array, TargetKind, Task
 from epochwise.errors import DataError, ModelError
 from epochwise.exits import place_in_their_code, telling_exits
 from epochwise.models import builtin
 from epochwise.models.describing import optimizer_config
 from epochwise.models.naming import BuiltIn, FromFile, FromFunction, ModelSource
+
+
+class Ending(NamedTuple):
+    """How a network ends that is built and compiled here, for a kind of target.
+
+    Args:
+        activation: of the last layer.
+        loss: Keras's name of it.
+        metric: Keras's name of it.
+    """
+
+    activation: str | None
+    loss: str
+    metric: str
+
+
+ENDINGS: dict[TargetKind, Ending] = {
+    "classes": Ending("softmax", "sparse_categorical_crossentropy", "accuracy"),
+    "one_hot": Ending("softmax", "categorical_crossentropy", "accuracy"),
+    "multi_label": Ending("sigmoid", "binary_crossentropy", "binary_accuracy"),
+    "regression": Ending(None, "mean_squared_error", "mae"),
+}
+
+_OF_NUMBERS = frozenset({
+    "mse", "mae", "mape", "msle", "meansquarederror", "meanabsoluteerror", "huber", "logcosh",
+    "meanabsolutepercentageerror", "meansquaredlogarithmicerror",
+})  # fmt: skip
+"""Losses of a regression, lower case and without underscores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,7 +57,8 @@ class ModelRequest:
     Args:
         source: where it comes from (`parse_model`).
         input_shape: of one sample, without the axis of samples.
-        classes: how many there are; `None` for a regression.
+        task: what the targets ask of it.
+        class_names: the classes' names, where the targets are class numbers.
         optimizer: a name of Keras's (`check_optimizer`); `None` for the model's own, or
             Adam where it has none.
         learning_rate: of the optimizer; `None` for its own.
@@ -40,7 +69,8 @@ class ModelRequest:
 
     source: ModelSource
     input_shape: tuple[int, ...]
-    classes: int | None
+    task: Task
+    class_names: tuple[str, ...] | None = None
     optimizer: str | None = None
     learning_rate: float | None = None
     seed: int = 0
@@ -65,9 +95,8 @@ class TrainableModel:
 def build_model(request: ModelRequest) -> TrainableModel:
     """Build or load a model, and compile it where that was left open.
 
-    An uncompiled model gets the optimizer asked for, or Adam; and sparse categorical
-    cross-entropy with accuracy for classes, mean squared error with mean absolute error
-    for a regression. A compiled one keeps its loss and metrics; another optimizer or
+    An uncompiled model gets the optimizer asked for, or Adam, and loss and metric by
+    `ENDINGS`. A compiled one keeps its loss and metrics; another optimizer or
     learning rate is put in where one is asked for.
 
     Args:
@@ -94,21 +123,31 @@ def build_model(request: ModelRequest) -> TrainableModel:
             notes = (
                 f"{source.name} was saved without being compiled; {_compiled_as(request)}.",
             )
+        elif isinstance(source, BuiltIn) and request.task.kind != "classes":
+            notes = (f"{_ended(source.name, request.task)}; {_compiled_as(request)}.",)
     _require_outputs(model, source.name, request)
     return TrainableModel(model=model, name=source.name, notes=notes)
 
 
 def _built_in(name: str, request: ModelRequest) -> Any:
     """Return one of this package's networks."""
-    if request.classes == 1:
+    task = request.task
+    if task.kind == "classes" and task.outputs == 1:
         raise DataError(
             "All samples have the same label: one class leaves nothing to learn.",
             "look at the labels, or name another column with label=.",
         )
+    if len(task.shape) > 1:
+        raise ModelError(
+            f"The {name} gives one row of numbers for a sample, and each target has shape "
+            f"{task.shape}.",
+            "name a network of your own that ends in that shape: FILE.py:FUNCTION.",
+        )
+    activation = ENDINGS[task.kind].activation
     if name == "cnn":
-        return builtin.cnn(request.input_shape, request.classes, seed=request.seed)
+        return builtin.cnn(request.input_shape, task.outputs, activation, seed=request.seed)
     return builtin.mlp(
-        request.input_shape, request.classes, seed=request.seed, table=request.table
+        request.input_shape, task.outputs, activation, seed=request.seed, table=request.table
     )
 
 
@@ -120,7 +159,7 @@ def _from_function(source: FromFunction, request: ModelRequest) -> Any:
     function = _find_function(source)
     place = f"{source.module}:{source.function}"
     try:
-        inspect.signature(function).bind(request.input_shape, request.classes)
+        inspect.signature(function).bind(request.input_shape, request.task.classes)
     except TypeError as error:
         raise ModelError(
             f"{place} does not take two arguments ({error}).",
@@ -128,7 +167,7 @@ def _from_function(source: FromFunction, request: ModelRequest) -> Any:
         ) from error
     except ValueError:  # no signature to be had: a function written in C
         pass
-    model = _run_theirs(place, lambda: function(request.input_shape, request.classes))
+    model = _run_theirs(place, lambda: function(request.input_shape, request.task.classes))
     if not isinstance(model, keras.Model):
         raise ModelError(
             f"{place} returned {type(model).__module__}.{type(model).__qualname__}, no Keras "
@@ -241,19 +280,22 @@ def _shape(model: Any, attribute: str) -> tuple[int | None, ...] | None:
 
 def _compile(model: Any, request: ModelRequest) -> None:
     """Compile a model for the task that the targets make."""
-    regression = request.classes is None
+    ending = ENDINGS[request.task.kind]
     model.compile(
         optimizer=_optimizer(request.optimizer or "adam", request.learning_rate),
-        loss="mean_squared_error" if regression else "sparse_categorical_crossentropy",
-        metrics=["mae"] if regression else ["accuracy"],
+        loss=ending.loss,
+        metrics=[ending.metric],
     )
 
 
 def _compiled_as(request: ModelRequest) -> str:
-    task = (
-        "mean squared error" if request.classes is None else "sparse categorical crossentropy"
-    )
-    return f"it is trained with {request.optimizer or 'adam'} and {task}"
+    loss = ENDINGS[request.task.kind].loss.replace("_", " ")
+    return f"it is trained with {request.optimizer or 'adam'} and {loss}"
+
+
+def _ended(name: str, task: Task) -> str:
+    activation = ENDINGS[task.kind].activation or "linear"
+    return f"{name} ends in {task.outputs:,} {activation} output{'s'[: task.outputs - 1]}"
 
 
 def _optimizer(name: str, learning_rate: float | None) -> Any:
@@ -285,18 +327,43 @@ def _recompile(model: Any, name: str, request: ModelRequest) -> tuple[str, ...]:
 
 
 def _require_outputs(model: Any, name: str, request: ModelRequest) -> None:
-    """Check that a model for numbered classes has an output for each."""
-    shape = _shape(model, "output_shape")
+    """Check that a model is compiled for what the targets were taken for.
+
+    Shapes are compared by the engine, for data of every kind (`engines/targets.py`).
+    """
+    task, shape = request.task, _shape(model, "output_shape")
+    outputs = None if shape is None else shape[-1]
     loss = getattr(model, "loss", None)
-    sparse = loss == "sparse_categorical_crossentropy" or (
-        type(loss).__name__ == "SparseCategoricalCrossentropy"
-    )
-    if request.classes is None or shape is None or not sparse or shape[-1] is None:
-        return
-    if shape[-1] < request.classes:
+    told = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    named = told.replace("_", "").lower()
+    sparse = named == "sparsecategoricalcrossentropy"
+    if task.kind == "classes":
+        if named in _OF_NUMBERS and _are_numbers(request.class_names or ()):
+            raise ModelError(
+                f"The model {name} is compiled with {told}, and the targets name "
+                f"{task.outputs:,} classes.",
+                "take them as numbers with --task regression, or compile it with "
+                "sparse_categorical_crossentropy.",
+            )
+        if sparse and shape is not None and outputs is not None and outputs < task.outputs:
+            raise ModelError(
+                f"The model {name} has {outputs} outputs, and the data {task.outputs} classes "
+                f"(output shape {shape[1:]}, {math.prod(size or 1 for size in shape[1:])} "
+                "numbers a sample).",
+                f"end it in Dense({task.outputs}, activation='softmax').",
+            )
+    elif sparse and len(task.shape) < (2 if task.kind != "regression" else 1):
         raise ModelError(
-            f"The model {name} has {shape[-1]} outputs, and the data {request.classes} classes "
-            f"(output shape {shape[1:]}, {math.prod(size or 1 for size in shape[1:])} numbers "
-            "a sample).",
-            f"end it in Dense({request.classes}, activation='softmax').",
+            f"The model {name} is compiled with {told}, which needs one class number a sample. "
+            f"{task.evidence}",
+            "add --task classification."
+            if task.kind == "regression"
+            else f"compile it with {ENDINGS[task.kind].loss}, or save the targets as numbers.",
         )
+
+
+def _are_numbers(names: tuple[str, ...]) -> bool:
+    """Tell whether classes were whole numbers, and others than their places 0, 1, and so on."""
+    return names != tuple(map(str, range(len(names)))) and all(
+        name.removeprefix("-").isdigit() for name in names
+    )

@@ -25,16 +25,18 @@ keeps nothing of it but rounding."""
 
 def mlp(
     input_shape: tuple[int, ...],
-    classes: int | None,
+    outputs: int,
+    activation: str | None,
     *,
     seed: int = 0,
     table: Array | None = None,
 ) -> Any:
-    """Build one hidden layer: Flatten, Dense(128, relu), Dense(classes, softmax).
+    """Build one hidden layer: Flatten, Dense(128, relu), Dense(outputs, activation).
 
     Args:
         input_shape: of one sample, without the axis of samples.
-        classes: how many there are; `None` for a regression, which ends in Dense(1).
+        outputs: numbers that the network gives for a sample.
+        activation: of the last layer: `"softmax"`, `"sigmoid"`, or `None` for a regression.
         seed: of the first weights; the same seed gives the same weights, whatever else
             was drawn before.
         table: the training part of a table, shape `(N, columns)`. Each column is then
@@ -45,7 +47,7 @@ def mlp(
         A `keras.Sequential`, not compiled.
 
     Example:
-        ``mlp((28, 28), 10)`` has 101,770 parameters: 784·128 + 128 + 128·10 + 10.
+        ``mlp((28, 28), 10, "softmax")`` has 101,770 parameters: 784·128 + 128 + 128·10 + 10.
     """
     import keras
 
@@ -59,18 +61,21 @@ def mlp(
     network.append(
         keras.layers.Dense(128, activation="relu", kernel_initializer=_Drawn(next(seeds)))
     )
-    network.append(_last_layer(classes, seeds))
+    network.append(_last_layer(outputs, activation, seeds))
     return _usual(keras.Sequential(network, name="mlp"))
 
 
-def cnn(input_shape: tuple[int, ...], classes: int | None, *, seed: int = 0) -> Any:
+def cnn(
+    input_shape: tuple[int, ...], outputs: int, activation: str | None, *, seed: int = 0
+) -> Any:
     """Build two convolutions by 3 (32 and 64 filters), each pooled by 2, and a Dense layer.
 
     Borders are padded, so that the 8 by 8 digits pass too.
 
     Args:
         input_shape: `(rows, columns)`, or `(rows, columns, channels)`.
-        classes: how many there are; `None` for a regression.
+        outputs: numbers that the network gives for a sample.
+        activation: of the last layer, as in `mlp`.
         seed: of the first weights, as in `mlp`.
 
     Returns:
@@ -109,7 +114,7 @@ def cnn(input_shape: tuple[int, ...], classes: int | None, *, seed: int = 0) -> 
             )
         )
         network.append(keras.layers.MaxPooling2D(2))
-    network += [keras.layers.Flatten(), _last_layer(classes, seeds)]
+    network += [keras.layers.Flatten(), _last_layer(outputs, activation, seeds)]
     return _usual(keras.Sequential(network, name="cnn"))
 
 
@@ -162,14 +167,12 @@ def column_moments(table: Array) -> tuple[list[float], list[float]]:
     return np.asarray(mean).tolist(), np.asarray(variance).tolist()
 
 
-def _last_layer(classes: int | None, seeds: Iterator[int]) -> Any:
-    """Return the layer that gives a probability for each class, or one number."""
+def _last_layer(outputs: int, activation: str | None, seeds: Iterator[int]) -> Any:
+    """Return the layer that gives the outputs."""
     import keras
 
     return keras.layers.Dense(
-        1 if classes is None else classes,
-        activation=None if classes is None else "softmax",
-        kernel_initializer=_Drawn(next(seeds)),
+        outputs, activation=activation, kernel_initializer=_Drawn(next(seeds))
     )
 
 

@@ -129,3 +129,22 @@ def test_missing_and_doubled_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "letters-train-images-idx3-ubyte").write_bytes(idx(X))
     with pytest.raises(DataError, match="several sets"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "dev"])
+def test_l05_a_validation_part_is_read(tmp_path: Path, name: str) -> None:
+    """L05: files of a validation part are used, other files named, doubled ones refused."""
+    folder(tmp_path, **{f"{name}_images": idx(X[1:4]), f"{name}_labels": idx(Y[1:4])})
+    (tmp_path / "readme.txt").write_text("x")
+
+    data = load(tmp_path)
+
+    assert data.validation is not None
+    assert np.array_equal(data.validation.x, X[1:4])
+    assert leaves(data.validation.y)[0].tolist() == [1, 0, 1]
+    assert data.test is not None
+    assert data.test.count == 2
+    assert "Not used: 'readme.txt'." in data.told()
+    (tmp_path / "test-images-idx3-ubyte").write_bytes(idx(X))
+    with pytest.raises(DataError, match="both hold the images of the test part"):
+        load(tmp_path)

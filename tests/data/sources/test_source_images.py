@@ -158,3 +158,25 @@ def test_without_pillow_the_install_line_is_told(
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(BackendError, match=r"pip install 'epochwise\[images\]'"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "dev", "Val"])
+def test_l05_a_validation_folder_is_used(tmp_path: Path, name: str) -> None:
+    """L05: `val/` beside `train/` is the validation part; files beside them are named."""
+    for part, change in (("train", 0), (name, 3), ("test", 9)):
+        image(tmp_path / part / "a" / "1.png", GREY + change)
+        image(tmp_path / part / "b" / "1.png", GREY)
+    (tmp_path / "labels.csv").write_text("x")
+
+    data = load(tmp_path)
+
+    assert data.validation is not None
+    assert np.array_equal(data.validation.x, [GREY + 3, GREY])
+    assert data.test is not None
+    assert np.array_equal(data.test.x, [GREY + 9, GREY])
+    assert "Not used: 'labels.csv'." in data.told()
+    image(tmp_path / name / "c" / "1.png")
+    with pytest.raises(DataError, match="never occur in the training part: 'c'"):
+        load(tmp_path)
+    with pytest.raises(DataError, match="classified by their folders"):
+        load(tmp_path, task="regression")

@@ -130,7 +130,7 @@ def test_missing_keys_are_told_with_those_there(tmp_path: Path) -> None:
         ({"x": np.array([[None]]), "y": [0]}, "pickle"),
         ({"x_train": X, "y_train": Y, "x_test": X}, "'x_test' is there without its partner"),
         ({"x_train": X, "y_train": Y, "y_test": Y}, "'y_test' is there without its partner"),
-        ({"x_train": X, "y_train": Y, "x_test": X[:, :1], "y_test": Y}, "both parts alike"),
+        ({"x_train": X, "y_train": Y, "x_test": X[:, :1], "y_test": Y}, "all parts alike"),
         ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 1}, "never occur .*: '3'"),
     ],
 )  # fmt: skip
@@ -259,3 +259,61 @@ def test_every_cut_of_a_file_is_an_error(tmp_path: Path) -> None:
         path.write_bytes(raw[:length])
         with pytest.raises(DataError, match="Remedy"):
             load(path)
+
+
+VALIDATION = {"x_train": X, "y_train": Y, "x_test": X[:1], "y_test": Y[:1]}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    ["x_val y_val", "x_valid y_valid", "X_val Y_val", "val_x val_y", "x_validation y_dev",
+     "validX validY", "x-validation y-validation"],
+)  # fmt: skip
+def test_l05_a_validation_part_is_read_under_every_usual_name(
+    tmp_path: Path, keys: str
+) -> None:
+    """L05: features and targets of the validation part are read, scaled as the training's."""
+    x_key, y_key = keys.split()
+    data = load(saved(tmp_path, **VALIDATION, **{x_key: X[2:], y_key: Y[2:]}))
+
+    assert data.validation is not None
+    assert np.array_equal(data.validation.x, X[2:])
+    assert np.array_equal(data.validation.y, Y[2:])
+    assert data.validation.divisor == data.train.divisor == 255.0
+    assert data.test is not None
+    assert "The validation part, 4 samples, came with the data" in " ".join(data.told())
+
+
+def test_l05_what_is_not_used_is_named(tmp_path: Path) -> None:
+    """L05: other keys are named before training; `x` and `y` may have parts beside them."""
+    rest = {"ids": Y, "sample_weight": np.ones(6), "y_names": np.array(["a", "b"])}
+    data = load(saved(tmp_path, x=X, y=Y, x_val=X, y_val=Y, x_test=X, y_test=Y, **rest))
+
+    assert data.validation is not None
+    assert data.test is not None
+    assert "Not used: 'ids', 'sample_weight', 'y_names'." in data.told()
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"x_val": X}, "key 'x_val' is there without its partner"),
+        ({"y_valid": Y}, "store both x_val and y_val"),
+        ({"x_vla": X, "y_vla": Y}, "did you mean 'x_val'"),
+        ({"x_valdation": X, "y_val": Y}, "'y_val' is there without its partner"),
+        ({"x_val": X, "y_val": Y, "x_dev": X}, "'x_val' and 'x_dev' both name"),
+        ({"x": X, "y": Y}, "'x_train' and 'x' both name the x of the train part"),
+        ({"x_val": X[:, :1], "y_val": Y}, "store all parts alike"),
+        ({"x_val": X / 2, "y_val": Y}, "store all parts alike"),
+        ({"x_val": X[:5], "y_val": Y}, "'x_val' has 5 samples, but 'y_val' has 6"),
+        ({"x_val": X, "y_val": Y + 1}, "key 'y_val': labels that never occur .*: '3'"),
+        ({"x_val": X, "y_val": np.eye(6)}, "store the targets of all parts alike"),
+        ({"x_val": X, "y_val": np.array(list("abcabc"))}, "of all parts alike"),
+    ],
+)  # fmt: skip
+def test_l05_a_validation_part_that_is_not_whole_is_refused(
+    tmp_path: Path, more: dict[str, Any], told: str
+) -> None:
+    """L05: a half, misspelled, doubled or unlike part is an error, never passed over."""
+    with pytest.raises(DataError, match=told):
+        load(saved(tmp_path, **VALIDATION, **more))

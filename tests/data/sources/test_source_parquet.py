@@ -170,3 +170,39 @@ def test_several_row_groups_and_encodings_pass_the_check(tmp_path: Path) -> None
 
         assert np.array_equal(leaves(data.train.x)[0][:, 0], numbers)
         assert np.array_equal(leaves(data.train.y)[0], numbers % 3)
+
+
+def test_l30_text_labels_and_long_numbers_stay_apart(tmp_path: Path) -> None:
+    """L30: '001' and '1' are two classes, as are whole numbers that one float64 stands for."""
+    codes = [2**53, 2**53 + 1, 2**53] * 2
+    rows = {
+        "a": [0.5] * 6,
+        "s": ["001", "01", "1"] * 2,
+        "n": codes,
+        "b": [True, False, True] * 2,
+    }
+    path = table(tmp_path, rows)
+
+    assert load(path, label="s", drop=["n"]).classes == ("001", "01", "1")
+    assert load(path, label="n", drop=["s"]).classes == (str(2**53), str(2**53 + 1))
+    named = load(path, label="b", drop=["s", "n"])
+    assert (named.classes, named.columns) == (("False", "True"), ("a",))
+    with pytest.raises(DataError, match="--drop s"):
+        load(path, label="n")
+    with pytest.raises(DataError, match="'001' is text, and a regression needs numbers"):
+        load(path, label="s", drop=["n"], task="regression")
+    with pytest.raises(DataError, match="header line"):
+        load(path, label="b", header=True)
+
+
+def test_l04_whole_numbers_are_a_regression_as_in_text(tmp_path: Path) -> None:
+    """L04: a column of 150 different whole numbers is a regression, and says so."""
+    prices = np.random.default_rng(0).permutation(np.arange(200_000, 500_000, 2_000))
+    path = table(tmp_path, {"a": np.arange(150.0), "price": prices})
+
+    data = load(path, label="price")
+
+    assert data.classes is None
+    assert np.array_equal(data.train.y, prices.astype(np.float32))
+    assert "price has 150 different whole numbers in 150 samples" in data.task.evidence
+    assert load(path, label="price", task="classification").task.outputs == 150

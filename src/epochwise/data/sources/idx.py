@@ -26,6 +26,7 @@ import numpy as np
 from epochwise.data.samples import Array, Dataset, Samples
 from epochwise.data.sources import labels
 from epochwise.data.sources.limits import check_memory, deflate_can_hold
+from epochwise.data.sources.parts import Part, part_of, unused_note
 from epochwise.data.sources.streams import (
     Bytes,
     Header,
@@ -39,7 +40,7 @@ from epochwise.errors import DataError
 
 NAMES = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, …"
 _NAME = re.compile(
-    r"(?P<prefix>.*-)?(?P<part>train|t10k|test)-(?P<kind>images|labels)"
+    r"(?P<prefix>.*-)?(?P<part>train|t10k|test|val|valid|validation|dev)-(?P<kind>images|labels)"
     r"[-.]idx[0-9]-[a-z0-9]+(?P<gzip>\.gz)?"
 )
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -66,22 +67,25 @@ def is_idx_folder(folder: Path) -> bool:
     return any(_NAME.fullmatch(entry.name) for entry in folder.iterdir())
 
 
-def read_idx(folder: Path) -> Dataset:
+def read_idx(folder: Path, *, asked: labels.AskedTask | None = None) -> Dataset:
     """Read a folder of IDX files as a data set.
 
     Args:
-        folder: holds the training images and labels, and perhaps the test part's, under
-            MNIST's names; where a file is there both gzipped and not, the latter is read.
+        folder: holds the images and labels of the training part, and perhaps of a
+            validation and a test part, under MNIST's names; where a file is there both
+            gzipped and not, the latter is read.
+        asked: what the user says the targets are.
 
     Returns:
-        Training part, test part where there is one, class names.
+        Training part, validation and test part where there are, class names.
 
     Raises:
         DataError: a file is missing, damaged, longer or shorter than its header says, or
             images and labels differ in number.
     """
-    files = _files(folder)
-    parts = ["train"] + (["test"] if ("test", "images") in files else [])
+    files, unused = _files(folder)
+    parts: list[Part] = ["train"]
+    parts += [part for part in ("validation", "test") if (part, "images") in files]
     roles = [(part, kind) for part in parts for kind in ("images", "labels")]
     for part, kind in roles:
         if (part, kind) not in files:
@@ -91,40 +95,63 @@ def read_idx(folder: Path) -> Dataset:
             )
     headers = {role: _header(files[role]) for role in roles}
     _check_headers(headers, files, parts, folder)
-    arrays = {role: _array(files[role], headers[role], role[1]) for role in roles}
+    images = {
+        part: _array(files[part, "images"], headers[part, "images"], "images") for part in parts
+    }
     targets = labels.encode(
-        arrays["train", "labels"],
-        arrays.get(("test", "labels")),
-        place=str(files["train", "labels"].path),
-        test_place=str(files["test", "labels"].path) if "test" in parts else "",
+        [
+            (
+                _array(files[part, "labels"], headers[part, "labels"], "labels"),
+                str(files[part, "labels"].path),
+            )
+            for part in parts
+        ],
+        name=files["train", "labels"].path.name,
+        asked=asked,
     )
     divisor = divisor_of(headers["train", "images"].dtype)
-    test = None
-    if "test" in parts:
-        test = Samples(x=arrays["test", "images"], y=targets.test, divisor=divisor)
+    samples = {
+        part: Samples(x=images[part], y=y, divisor=divisor)
+        for part, y in zip(parts, targets.parts, strict=True)
+    }
     return Dataset(
         name=folder.resolve().name,
-        train=Samples(x=arrays["train", "images"], y=targets.train, divisor=divisor),
-        test=test,
+        train=samples["train"],
+        validation=samples.get("validation"),
+        test=samples.get("test"),
+        task=targets.task,
         classes=targets.classes,
+        notes=unused_note(unused),
     )
 
 
-def _files(folder: Path) -> dict[tuple[str, str], _File]:
-    """Return the file for each part and kind; an inflated one before a gzipped one."""
-    found: dict[tuple[str, str], _File] = {}
+def _files(folder: Path) -> tuple[dict[tuple[Part, str], _File], list[str]]:
+    """Return the file for each part and kind, an inflated one before a gzipped one.
+
+    With them, the names of files that none of it is; hidden ones are passed over.
+    """
+    found: dict[tuple[Part, str], _File] = {}
+    unused: list[str] = []
     prefixes: set[str] = set()
     for path in sorted(folder.iterdir()):
         name = _NAME.fullmatch(path.name)
         if name is None:
+            if not path.name.startswith("."):
+                unused.append(path.name)
             continue
         if not path.is_file():
             raise DataError(f"{path}: not a regular file.", "put the file itself there.")
         prefixes.add(name["prefix"] or "")
-        role = ("train" if name["part"] == "train" else "test", name["kind"])
+        role = (part_of(name["part"]) or "test", name["kind"])  # t10k is MNIST's test part
         file = _File(
             path=path, gzipped=name["gzip"] is not None, file_bytes=path.stat().st_size
         )
+        if len(prefixes) == 1 and role in found and found[role].gzipped == file.gzipped:
+            raise DataError(
+                f"{folder}: {found[role].path.name} and {path.name} both hold the {role[1]} of "
+                f"the {role[0]} part.",
+                "move one of them out of the folder.",
+            )
         if role not in found or found[role].gzipped:
             found[role] = file
     if len(prefixes) > 1:
@@ -133,12 +160,13 @@ def _files(folder: Path) -> dict[tuple[str, str], _File]:
             f"{folder}: files of several sets, whose names begin with {told}.",
             "keep each set in a folder of its own.",
         )
-    if ("test", "labels") in found and ("test", "images") not in found:
-        raise DataError(
-            f"{found['test', 'labels'].path}: labels of a test part without its images.",
-            "add the file with the images, or take the labels away.",
-        )
-    return found
+    for part, kind in found:
+        if kind == "labels" and (part, "images") not in found and part != "train":
+            raise DataError(
+                f"{found[part, 'labels'].path}: labels of a {part} part without its images.",
+                "add the file with the images, or take the labels away.",
+            )
+    return found, unused
 
 
 @contextmanager
@@ -195,9 +223,9 @@ def _header(file: _File) -> Header:
 
 
 def _check_headers(
-    headers: dict[tuple[str, str], Header],
-    files: dict[tuple[str, str], _File],
-    parts: list[str],
+    headers: dict[tuple[Part, str], Header],
+    files: dict[tuple[Part, str], _File],
+    parts: list[Part],
     folder: Path,
 ) -> None:
     """Compare the files with each other, and all of them with the memory allowed."""
@@ -212,12 +240,13 @@ def _check_headers(
             )
         needed += x.peak_bytes(feature_dtype(x.dtype, len(x.shape)))
         needed += y.data_bytes + y.data_bytes // y.dtype.itemsize * 4
-    if len(parts) == 2:
-        train, test = headers["train", "images"], headers["test", "images"]
-        if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
+    train = headers["train", "images"]
+    for part in parts:
+        other = headers[part, "images"]
+        if train.shape[1:] != other.shape[1:] or train.dtype != other.dtype:
             raise DataError(
                 f"{folder}: training images are {train.dtype.name} of shape "
-                f"{train.shape[1:]}, test images {test.dtype.name} of {test.shape[1:]}.",
+                f"{train.shape[1:]}, {part} images {other.dtype.name} of {other.shape[1:]}.",
                 "use the files of the same set.",
             )
     check_memory(

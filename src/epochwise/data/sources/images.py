@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from epochwise.data.samples import Array, Dataset, Samples
+from epochwise.data.samples import Array, Dataset, Samples, Task
 from epochwise.data.sources.labels import unseen_labels
 from epochwise.data.sources.limits import check_memory
+from epochwise.data.sources.parts import Part, part_of, unused_note
 from epochwise.data.sources.streams import UINT8_DIVISOR
 from epochwise.errors import BackendError, DataError
 
@@ -59,11 +60,12 @@ def read_images(folder: Path) -> Dataset:
     """Read a folder of images as a data set.
 
     Args:
-        folder: one folder a class, its name the class's; or `train/` and perhaps `test/`
-            with such folders.
+        folder: one folder a class, its name the class's; or `train/`, and perhaps `val/`
+            and `test/`, with such folders (or other spellings of `parts.py`).
 
     Returns:
-        Training part, test part where there is one, the folders' names as classes.
+        Training part, validation and test part where there are, the folders' names as
+        classes.
 
     Raises:
         DataError: no class, a class without image, a file that is no image or is damaged,
@@ -77,23 +79,26 @@ def read_images(folder: Path) -> Dataset:
             f"{folder}: reading images needs Pillow ({error}).",
             "pip install 'epochwise[images]'",
         ) from error
-    parts = _parts(folder)
-    classes = _class_names(parts[0])
+    parts, unused = _parts(folder)
+    classes = _class_names(parts["train"])
     numbers = {name: number for number, name in enumerate(classes)}
-    if len(parts) == 2:
-        unseen = [name for name in _class_names(parts[1]) if name not in numbers]
+    for path in parts.values():
+        unseen = [name for name in _class_names(path) if name not in numbers]
         if unseen:
-            raise unseen_labels(str(parts[1]), unseen)
-    found = [list(_images(part, numbers)) for part in parts]
+            raise unseen_labels(str(path), unseen)
+    found = {part: list(_images(path, numbers)) for part, path in parts.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of damaged metadata, not of pixels
-        shape = _common_shape([file for part in found for file in part], PIL.Image)
-        samples = [_samples(part, shape, PIL.Image) for part in found]
+        shape = _common_shape([file for part in found.values() for file in part], PIL.Image)
+        samples = {part: _samples(files, shape, PIL.Image) for part, files in found.items()}
     return Dataset(
         name=folder.resolve().name,
-        train=samples[0],
-        test=samples[1] if len(samples) == 2 else None,
+        train=samples["train"],
+        validation=samples.get("validation"),
+        test=samples.get("test"),
+        task=Task(kind="classes", outputs=len(classes)),
         classes=classes,
+        notes=unused_note(unused),
     )
 
 
@@ -108,19 +113,34 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(kept, key=lambda entry: entry.name)
 
 
-def _parts(folder: Path) -> list[Path]:
-    """Return the folders of the training and perhaps the test part."""
-    names = [entry.name for entry in _entries(folder) if entry.is_dir()]
-    train = folder / "train"
-    if "train" not in names or not any(entry.is_dir() for entry in _entries(train)):
-        return [folder]
-    others = [name for name in names if name not in ("train", "test")]
+def _parts(folder: Path) -> tuple[dict[Part, Path], list[str]]:
+    """Return the folder of each part, and the names of files beside them."""
+    entries = _entries(folder)
+    found: dict[Part, Path] = {}
+    others: list[str] = []
+    for entry in entries:
+        part = part_of(entry.name) if entry.is_dir() else None
+        if part is None:
+            if entry.is_dir():
+                others.append(entry.name)
+        elif part in found:
+            raise DataError(
+                f"{folder}: folders {found[part].name!r} and {entry.name!r} both name the "
+                f"{part} part.",
+                "put all images of the part into one of them.",
+            )
+        else:
+            found[part] = Path(entry.path)
+    train = found.get("train")
+    if train is None or not any(entry.is_dir() for entry in _entries(train)):
+        return {"train": folder}, []
     if others:
         raise DataError(
-            f"{folder}: folder {others[0]!r} lies beside 'train'; only 'test' may.",
+            f"{folder}: folder {others[0]!r} lies beside {train.name!r}; only 'val' and 'test' "
+            "may.",
             "move it away; a validation part is split off with validation_split=0.2.",
         )
-    return [train] + ([folder / "test"] if "test" in names else [])
+    return found, [entry.name for entry in entries if not entry.is_dir()]
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:

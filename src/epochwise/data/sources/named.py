@@ -7,11 +7,12 @@ The others come through Keras's own loaders and its cache (`~/.keras/datasets`, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from epochwise.data.samples import Dataset, Samples
+from epochwise.data.samples import Dataset, Samples, leaves
 from epochwise.data.sources import labels
 from epochwise.data.sources.streams import UINT8_DIVISOR
 from epochwise.errors import BackendError, DataError
@@ -24,8 +25,12 @@ KERAS_NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 NAMES = ("digits", *KERAS_NAMES)
 
 
-def read_named(name: str) -> Dataset:
+def read_named(name: str, *, asked: labels.AskedTask | None = None) -> Dataset:
     """Return the data set of this name, one of `NAMES`.
+
+    Args:
+        name: of the data set.
+        asked: what the user says the targets are; a classification unless told.
 
     Raises:
         DataError: it is not in the cache and could not be fetched.
@@ -36,7 +41,24 @@ def read_named(name: str) -> Dataset:
         >>> data.train.count, data.input_shape, data.train.divisor
         (1797, (8, 8), 16.0)
     """
-    return _digits() if name == "digits" else _from_keras(name)
+    data = _digits() if name == "digits" else _from_keras(name)
+    parts = [part for part in (data.train, data.test) if part is not None]
+    targets = labels.encode(
+        [
+            (leaves(part.y)[0], f"{name}, {part_name} labels")
+            for part, part_name in zip(parts, ("training", "test"), strict=False)
+        ],
+        name="label",
+        asked=asked or "classification",
+    )
+    told = [replace(part, y=y) for part, y in zip(parts, targets.parts, strict=True)]
+    return replace(
+        data,
+        train=told[0],
+        test=None if data.test is None else told[1],
+        task=targets.task if asked else replace(targets.task, evidence=""),
+        classes=targets.classes,
+    )
 
 
 def _digits() -> Dataset:
@@ -58,10 +80,9 @@ def _digits() -> Dataset:
         name="digits",
         train=Samples(
             x=bunch.images.astype(np.uint8),
-            y=bunch.target.astype(np.int32),
+            y=bunch.target,
             divisor=DIGITS_DIVISOR,
         ),
-        classes=tuple(str(name) for name in bunch.target_names),
     )
 
 
@@ -82,12 +103,8 @@ def _from_keras(name: str) -> Dataset:
             "try again with a network, or give a file: epochwise train FILE.npz with the "
             "keys x_train, y_train, x_test, y_test; `epochwise train digits` needs no network.",
         ) from error
-    targets = labels.encode(
-        y, y_test, place=f"{name}, training labels", test_place=f"{name}, test labels"
-    )
     return Dataset(
         name=name,
-        train=Samples(x=x, y=targets.train, divisor=UINT8_DIVISOR),
-        test=Samples(x=x_test, y=targets.test, divisor=UINT8_DIVISOR),
-        classes=targets.classes,
+        train=Samples(x=x, y=y, divisor=UINT8_DIVISOR),
+        test=Samples(x=x_test, y=y_test, divisor=UINT8_DIVISOR),
     )

@@ -1,7 +1,9 @@
 """NumPy's `.npz`: a zip of arrays, read without trusting any of its sizes.
 
-Owns the zip directory and the `.npy` header. Keys are `x_train`, `y_train` and perhaps
-`x_test`, `y_test`, or `x` and `y`; others are left alone. Refuses pickles, objects, records
+Owns the zip directory, the `.npy` header and the names of keys: `x_train` and `y_train`, or
+`x` and `y`; perhaps `x_val` and `y_val`, `x_test` and `y_test`, in the spellings of
+`parts.py`. What else is there is named as not used; what may be one of these misspelled is
+refused. Refuses pickles, objects, records
 and compressions that NumPy does not write. Every size is compared with what the file can
 hold before memory is asked for.
 
@@ -28,6 +30,13 @@ import numpy as np
 from epochwise.data.samples import Array, Dataset, Samples
 from epochwise.data.sources import labels
 from epochwise.data.sources.limits import check_memory, deflate_can_hold
+from epochwise.data.sources.parts import (
+    SHORT,
+    Part,
+    misspelled_key,
+    role_of_key,
+    unused_note,
+)
 from epochwise.data.sources.streams import (
     Bytes,
     Header,
@@ -60,60 +69,61 @@ _ZIP_ERRORS = (
 )
 
 
-def read_npz(path: Path) -> Dataset:
+def read_npz(path: Path, *, asked: labels.AskedTask | None = None) -> Dataset:
     """Read the arrays of an `.npz` file as a data set.
 
     Args:
         path: the file.
+        asked: what the user says the targets are.
 
     Returns:
-        Training part, test part where there is one, class names unless a regression.
+        Training part, validation and test part where there are, class names unless a
+        regression.
 
     Raises:
-        DataError: a key is missing, lengths disagree, a header claims what the file cannot
-            hold, the file is damaged, or its arrays hold what cannot be trained on.
+        DataError: a key is missing or misspelled, lengths disagree, a header claims what
+            the file cannot hold, the file is damaged, or its arrays hold what cannot be
+            trained on.
     """
     file_bytes = path.stat().st_size
     with _mapped_zip_errors(path), path.open("rb") as file:
         _check_directory(file, file_bytes, path)
         with zipfile.ZipFile(file) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            x_key, y_key = _keys(members, path)
-            parts = [(x_key, y_key)]
-            if x_key == "x_train" and {"x_test", "y_test"} & members.keys():
-                parts.append(("x_test", "y_test"))
+            keys, unused = _keys(members, path)
             headers = {
                 key: _header(archive, members[key], file_bytes, f"{path}, key {key!r}")
-                for pair in parts
+                for pair in keys.values()
                 for key in pair
             }
-            _check_headers(headers, parts, file_bytes, path)
-            arrays = {
-                key: _array(
-                    archive,
-                    members[key],
-                    header,
-                    f"{path}, key {key!r}",
-                    read=read_features if key.startswith("x") else read_as_stored,
+            _check_headers(headers, keys, file_bytes, path)
+            samples = {
+                part: tuple(
+                    _array(
+                        archive, members[key], headers[key], f"{path}, key {key!r}", read=read
+                    )
+                    for key, read in zip(pair, (read_features, read_as_stored), strict=True)
                 )
-                for key, header in headers.items()
+                for part, pair in keys.items()
             }
-    test_x, test_y = (None, None) if len(parts) == 1 else (arrays["x_test"], arrays["y_test"])
     targets = labels.encode(
-        arrays.pop(y_key),
-        test_y,
-        place=f"{path}, key {y_key!r}",
-        test_place=f"{path}, key 'y_test'",
+        [(y, f"{path}, key {keys[part][1]!r}") for part, (_, y) in samples.items()],
+        name=keys["train"][1],
+        asked=asked,
     )
-    divisor = divisor_of(headers[x_key].dtype)
-    test = None
-    if test_x is not None:
-        test = Samples(x=test_x, y=targets.test, divisor=divisor)
+    divisor = divisor_of(headers[keys["train"][0]].dtype)
+    parts = {
+        part: Samples(x=x, y=y, divisor=divisor)
+        for (part, (x, _)), y in zip(samples.items(), targets.parts, strict=True)
+    }
     return Dataset(
         name=path.name,
-        train=Samples(x=arrays[x_key], y=targets.train, divisor=divisor),
-        test=test,
+        train=parts["train"],
+        validation=parts.get("validation"),
+        test=parts.get("test"),
+        task=targets.task,
         classes=targets.classes,
+        notes=unused_note(unused),
     )
 
 
@@ -154,25 +164,48 @@ def _check_directory(file: IO[bytes], file_bytes: int, path: Path) -> None:
             )
 
 
-def _keys(members: dict[str, zipfile.ZipInfo], path: Path) -> tuple[str, str]:
-    """Return the keys of the training features and targets."""
-    remedy = "use the keys x_train and y_train (x_test, y_test), or x and y: " + SAVE_AGAIN
-    for x_key, y_key in (("x_train", "y_train"), ("x", "y")):
-        if x_key in members and y_key in members:
-            break
-    else:
-        there = ", ".join(sorted(repr(key) for key in members)[:20]) or "none"
+def _keys(
+    members: dict[str, zipfile.ZipInfo], path: Path
+) -> tuple[dict[Part, tuple[str, str]], list[str]]:
+    """Return the keys of the features and targets of each part, and those not used."""
+    found: dict[tuple[Part, str], str] = {}
+    others: list[str] = []
+    for key in members:
+        role = role_of_key(key)
+        if role is None:
+            others.append(key)
+        elif role in found:
+            raise DataError(
+                f"{path}: keys {found[role]!r} and {key!r} both name the {role[1]} of the "
+                f"{role[0]} part.",
+                f"leave one of them out: {SAVE_AGAIN}",
+            )
+        else:
+            found[role] = key
+    there = ", ".join(sorted(repr(key) for key in members)[:20]) or "none"
+    if not {("train", "x"), ("train", "y")} <= found.keys():
         raise DataError(
             f"{path}: no keys 'x_train' and 'y_train', nor 'x' and 'y'; there are: {there}.",
-            remedy,
+            "use the keys x_train and y_train (x_val and y_val, x_test and y_test), or x and "
+            f"y: {SAVE_AGAIN}",
         )
-    if x_key == "x_train" and ("x_test" in members) != ("y_test" in members):
-        alone = "x_test" if "x_test" in members else "y_test"
-        raise DataError(
-            f"{path}: key {alone!r} is there without its partner.",
-            "store both x_test and y_test, or neither.",
-        )
-    return x_key, y_key
+    for (part, kind), key in found.items():
+        partner = "y" if kind == "x" else "x"
+        if (part, partner) not in found:
+            raise DataError(
+                f"{path}: key {key!r} is there without its partner; there are: {there}.",
+                f"store both x_{SHORT[part]} and y_{SHORT[part]}, or neither.",
+            )
+    for key in others:
+        meant = misspelled_key(key)
+        if meant is not None and role_of_key(meant) not in found:
+            raise DataError(
+                f"{path}: key {key!r} is not known; there are: {there}.",
+                f"did you mean {meant!r}? Save it under that name, or leave it out.",
+            )
+    parts: tuple[Part, ...] = ("train", "validation", "test")
+    keys = {p: (found[p, "x"], found[p, "y"]) for p in parts if (p, "x") in found}
+    return keys, sorted(others)
 
 
 def _header(
@@ -282,26 +315,30 @@ def _parse_shape(shape: Any, place: str) -> tuple[int, ...]:
 
 
 def _check_headers(
-    headers: dict[str, Header], parts: list[tuple[str, str]], file_bytes: int, path: Path
+    headers: dict[str, Header],
+    keys: dict[Part, tuple[str, str]],
+    file_bytes: int,
+    path: Path,
 ) -> None:
     """Compare the arrays with each other, and all of them with the memory allowed."""
-    for x_key, y_key in parts:
+    train_key = keys["train"][0]
+    train = headers[train_key]
+    for x_key, y_key in keys.values():
         x_count, y_count = headers[x_key].shape[0], headers[y_key].shape[0]
         if x_count != y_count:
             raise DataError(
                 f"{path}: {x_key!r} has {x_count:,} samples, but {y_key!r} has {y_count:,}.",
                 "store one target for each sample.",
             )
-    if len(parts) == 2:
-        train, test = headers["x_train"], headers["x_test"]
-        if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
+        other = headers[x_key]
+        if train.shape[1:] != other.shape[1:] or train.dtype != other.dtype:
             raise DataError(
-                f"{path}: samples of 'x_train' are {train.dtype} of shape "
-                f"{train.shape[1:]}, those of 'x_test' {test.dtype} of {test.shape[1:]}.",
-                "store both parts alike.",
+                f"{path}: samples of {train_key!r} are {train.dtype} of shape "
+                f"{train.shape[1:]}, those of {x_key!r} {other.dtype} of {other.shape[1:]}.",
+                "store all parts alike.",
             )
     needed = 0
-    for x_key, y_key in parts:
+    for x_key, y_key in keys.values():
         x, y = headers[x_key], headers[y_key]
         needed += x.peak_bytes(feature_dtype(x.dtype, len(x.shape)))
         needed += y.peak_bytes(y.dtype) + y.data_bytes // y.dtype.itemsize * 4

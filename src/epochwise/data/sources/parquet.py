@@ -7,6 +7,8 @@ alone, as a dictionary, so that one long name repeated a million times stays one
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,20 @@ MOST_TEXT_BYTES = 1 << 20
 AGAIN = 'write it again: pyarrow.parquet.write_table(table, "data.parquet").'
 
 
-def read_parquet(path: Path, label: str | None) -> Dataset:
+def read_parquet(
+    path: Path,
+    label: str | None,
+    *,
+    drop: Collection[str] = (),
+    asked: labels.AskedTask | None = None,
+) -> Dataset:
     """Read a Parquet table as a data set.
 
     Args:
         path: the file.
         label: name of the column with the labels or targets.
+        drop: names of columns to leave out.
+        asked: what the user says the targets are.
 
     Returns:
         One training part, with the names of the feature columns.
@@ -68,13 +78,14 @@ def read_parquet(path: Path, label: str | None) -> Dataset:
         count = int(file.metadata.num_rows)
     if not columns:
         raise DataError(f"{path}: no column.", "give a table with features and a label.")
-    place = check_columns(columns, label, path)
-    named = _check_types(schema, columns, place, path, pa.types)
+    label_place, _ = check_columns(columns, label, path, drop)
+    kept = [name for name in columns if name not in drop]
+    place = kept.index(columns[label_place])
+    target = _check_types(schema, kept, place, path, pa.types)
     if count < 1:
         raise DataError(f"{path}: {count} rows.", "give one row a sample.")
-    label_bytes = 4 if named else 12
     check_memory(
-        count * (4 * (len(columns) - 1) + label_bytes),
+        count * (4 * (len(kept) - 1) + (4 if target is None else 12)),
         file_bytes,
         place=str(path),
         remedy='write it plainly: pyarrow.parquet.write_table(table, "data.parquet", '
@@ -82,12 +93,14 @@ def read_parquet(path: Path, label: str | None) -> Dataset:
     )
     with _Decoding(path), path.open("rb") as raw:
         check_pages(raw, columns, count, file_bytes, str(path))
-    if named:
-        options["read_dictionary"] = [columns[place]]
-    table = _Table(path, columns, place, count, named=named)
+    if target is None:
+        options["read_dictionary"] = [kept[place]]
+    table = _Table(path, kept, place, count, target, asked)
     with _Decoding(path), parquet.ParquetFile(path, **options) as file:
-        rows_at_once = max(1, CELLS_AT_ONCE // len(columns))
-        for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
+        rows_at_once = max(1, CELLS_AT_ONCE // len(kept))
+        for batch in file.iter_batches(
+            batch_size=rows_at_once, columns=kept if drop else None, use_threads=False
+        ):
             table.add(batch)
     return table.dataset()
 
@@ -116,8 +129,10 @@ class _Decoding:
             ) from error
 
 
-def _check_types(schema: Any, columns: list[str], place: int, path: Path, types: Any) -> bool:
-    """Refuse columns that are no features; tell whether the label is text."""
+def _check_types(
+    schema: Any, columns: list[str], place: int, path: Path, types: Any
+) -> np.dtype[Any] | None:
+    """Refuse columns that are no features; return the label's dtype, `None` for text."""
 
     def is_number(kind: Any) -> bool:
         return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
@@ -126,29 +141,41 @@ def _check_types(schema: Any, columns: list[str], place: int, path: Path, types:
         return bool(types.is_string(kind) or types.is_large_string(kind))
 
     for index, name in enumerate(columns):
-        kind = schema.field(index).type
+        kind = schema.field(name).type
         value = kind.value_type if types.is_dictionary(kind) else kind
         if index != place and not is_number(value):
             raise DataError(
                 f"{path}, column {name!r}: {kind} is not a number.",
-                "turn it into numbers first (pandas: get_dummies), or leave the column out.",
+                f"leave the column out with --drop {shlex.quote(name)}, or turn it into "
+                "numbers first (pandas: get_dummies).",
             )
         if index == place and not (is_number(value) or is_text(value)):
             raise DataError(
                 f"{path}, column {name!r}: {kind} is no label.",
                 "store labels as whole numbers, text or floats.",
             )
-    kind = schema.field(place).type
-    return is_text(kind.value_type if types.is_dictionary(kind) else kind)
+    kind = schema.field(columns[place]).type
+    value = kind.value_type if types.is_dictionary(kind) else kind
+    if is_text(value):
+        return None
+    # Whole numbers keep all their digits, which a float64 would not.
+    return np.dtype(np.float64 if types.is_floating(value) else value.to_pandas_dtype())
 
 
 class _Table:
     """The numbers read so far, in arrays of the size that the metadata claims."""
 
     def __init__(
-        self, path: Path, columns: list[str], label_place: int, count: int, *, named: bool
+        self,
+        path: Path,
+        columns: list[str],
+        label_place: int,
+        count: int,
+        target: np.dtype[Any] | None,
+        asked: labels.AskedTask | None,
     ) -> None:
         self._path = path
+        self._asked = asked
         self._columns = columns
         self._label_place = label_place
         self._label = f"{path}, column {columns[label_place]!r}"
@@ -156,8 +183,8 @@ class _Table:
         self._done = 0
         self._features = columns[:label_place] + columns[label_place + 1 :]
         self._x: Array = np.empty((count, len(self._features)), np.float32)
-        self._y: Array = np.empty(count, np.int32 if named else np.float64)
-        self._codes = labels.NameCodes(self._label) if named else None
+        self._y: Array = np.empty(count, np.int32 if target is None else target)
+        self._codes = labels.NameCodes(self._label) if target is None else None
 
     def add(self, batch: Any) -> None:
         """Take a batch of rows, a column at a time."""
@@ -188,14 +215,18 @@ class _Table:
                 AGAIN,
             )
         if self._codes is None:
-            targets = labels.encode(self._y, None, place=self._label)
-            y, classes = targets.train, targets.classes
+            name = self._columns[self._label_place]
+            targets = labels.encode([(self._y, self._label)], name=name, asked=self._asked)
+        elif self._asked == "regression":
+            raise labels.no_number(self._label, self._codes.first)
         else:
-            y, classes = self._codes.in_order(self._y)
+            y, names = self._codes.in_order(self._y)
+            targets = labels.named_classes(names, [y])
         return Dataset(
             name=self._path.name,
-            train=Samples(x=self._x, y=y),
-            classes=classes,
+            train=Samples(x=self._x, y=targets.parts[0]),
+            task=targets.task,
+            classes=targets.classes,
             columns=tuple(self._features),
         )
 
