@@ -91,7 +91,7 @@ def test_ctrl_c_closes_the_record_and_exits_with_130(images: Path) -> None:
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
 
     told = json.loads(out.splitlines()[-1])
     assert process.returncode == 130

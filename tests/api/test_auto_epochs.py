@@ -12,10 +12,13 @@ import pytest
 
 import epochwise
 from epochwise.api import resume
+from epochwise.api.settings import Settings, stopping_settings
 from epochwise.errors import ModelError, PlanError
 from epochwise.events import Branched, Event, IterationsDone
+from epochwise.pacing import AutoEpochs
 from epochwise.record import Run, read_run
-from epochwise.stopping import TimeLimit
+from epochwise.stopping import AnyOf, NonFinite, Target, TimeLimit
+from newcomer import run_as_newcomer
 
 RNG = np.random.default_rng(2)
 X, X_VAL = (RNG.random((count, 6)).astype("float32") for count in (200, 100))
@@ -201,12 +204,70 @@ def test_there_is_always_a_bound(bound: dict[str, int], most: int) -> None:
 def test_time_is_a_bound() -> None:
     """A time limit that is over at once still leaves a cooldown or ends the run."""
     run = epochwise.fit(
-        network(0.0001), X, Y, epochs="auto", stop=TimeLimit(minutes=0.002), **DATA
+        network(0.0001), X, Y, epochs="auto", stop=TimeLimit(minutes=1e-6), **DATA
     )
 
     assert run.stop is not None
     assert run.stop.rule in ("auto", "time_limit")
-    assert run.seconds.training < 10
+    assert run.position.epochs_done < 2
+
+
+@pytest.mark.parametrize(
+    ("stop", "seconds"),
+    [
+        (TimeLimit(hours=1), 3600),
+        (TimeLimit(seconds=30), 30),
+        (TimeLimit(hours=1, minutes=0.001), 3600.06),
+        ([TimeLimit(minutes=2), TimeLimit(seconds=90)], 90),
+        (AnyOf((AnyOf((TimeLimit(hours=2), NonFinite())),)), 7200),
+        (Target("val_loss", 0.1), None),
+    ],
+)
+def test_a_time_limit_bounds_in_whatever_unit_it_is_given(
+    stop: Any, seconds: float | None
+) -> None:
+    """L16: hours, minutes and seconds add up; the least of several counts, also nested."""
+    asked = stopping_settings(stop, best_metric=None, keep=None, auto_epochs=True)
+    settings = Settings(auto_epochs=True, **asked)
+
+    pacing = settings.pacing(settings.plan(100))
+
+    assert isinstance(pacing, AutoEpochs)
+    assert pacing.most_seconds == seconds
+
+
+def test_a_newcomer_bounds_an_auto_run_by_hours_or_seconds() -> None:
+    """L16: an hour leaves the number of epochs to the data, however it is written."""
+    done = run_as_newcomer("""
+        import epochwise
+        import keras
+        import numpy as np
+
+        x = np.random.default_rng(0).random((60, 4)).astype("float32")
+
+        def epochs_with(stop):
+            keras.utils.set_random_seed(0)
+            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+            model.compile("sgd", "mse")
+            run = epochwise.fit(
+                model, x, x.sum(axis=1), epochs="auto", max_epochs=10, batch_size=20,
+                validation_split=0.2, stop=stop, verbose=0,
+            )
+            return run.stop.rule, run.position.epochs_done, run.position.iterations_done
+
+        told = {
+            epochs_with(stop)
+            for stop in (
+                None,
+                epochwise.TimeLimit(hours=1),
+                epochwise.TimeLimit(seconds=36000),
+                epochwise.TimeLimit(hours=1, minutes=0.001),
+            )
+        }
+        print(*told)
+    """)
+
+    assert done.stdout == "('auto', 10, 30)\n"
 
 
 def test_evaluation_by_iterations_needs_no_whole_epoch() -> None:

@@ -237,8 +237,8 @@ def test_another_model_or_optimizer_is_refused_by_name(tmp_path: Path) -> None:
         resume(tmp_path / "run", adam, X, Y, verbose=0)
 
 
-def test_what_fits_in_order_only_asks_for_the_flag_and_is_recorded(tmp_path: Path) -> None:
-    """Another learning rate goes on where asked, and the record says so."""
+def test_a_changed_optimizer_asks_for_the_flag_and_is_recorded(tmp_path: Path) -> None:
+    """Another setting goes on where asked, and the record says so."""
     kept(tmp_path / "run", 15)
     other = network()
     other.compile(
@@ -249,7 +249,9 @@ def test_what_fits_in_order_only_asks_for_the_flag_and_is_recorded(tmp_path: Pat
 
     with pytest.raises(RunError, match="optimizer_settings nesterov"):
         resume(tmp_path / "run", other, X, Y, verbose=0)
-    run = resume(tmp_path / "run", other, X, Y, verbose=0, in_order=True)
+    with pytest.raises(RunError, match="accept_changed_model=True"):
+        resume(tmp_path / "run", other, X, Y, verbose=0, in_order=True)
+    run = resume(tmp_path / "run", other, X, Y, verbose=0, accept_changed_model=True)
 
     assert run.position.iterations_done == 30
     assert "nesterov" in (tmp_path / "run" / "run.json").read_text()

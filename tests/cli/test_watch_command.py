@@ -50,10 +50,10 @@ def test_the_newest_run_is_shown_until_ctrl_c(tmp_path: Path) -> None:
         address = server.stdout.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
         assert "a-newer" in server.stdout.readline()
-        with urllib.request.urlopen(address, timeout=20) as answer:
+        with urllib.request.urlopen(address, timeout=300) as answer:
             assert "<h1><bdi>a-newer</bdi></h1>" in answer.read().decode()
         server.send_signal(signal.SIGINT)
-        _, told = server.communicate(timeout=20)
+        _, told = server.communicate(timeout=300)
     finally:
         server.kill()
         server.wait()
@@ -99,9 +99,9 @@ def test_watch_waits_for_the_run_that_was_started_with_it(tmp_path: Path) -> Non
         assert re.search(r"  \d[\d,]*(/23)? of (epoch \d[\d,]* of )?100,000", listed[1])
         assert listed[1].endswith("going on")
         training.send_signal(signal.SIGINT)
-        last = training.communicate(timeout=60)[0].splitlines()
+        last = training.communicate(timeout=300)[0].splitlines()
         watching.send_signal(signal.SIGINT)
-        watching.communicate(timeout=60)
+        watching.communicate(timeout=300)
     finally:
         for process in (training, watching):
             process.kill()

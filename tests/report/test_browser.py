@@ -70,7 +70,7 @@ def opened(chromium: Any, folder: Path) -> Any:
         page.on("console", lambda one: told.append(one.text) if one.type == "error" else None)
         page.on("pageerror", lambda error: told.append(str(error)))
         page.goto(path.as_uri())
-        page.wait_for_selector("html[data-drawn]", timeout=20_000)
+        page.wait_for_selector("html[data-drawn]", timeout=120_000)
         return page
 
     yield open_page
@@ -236,10 +236,10 @@ def test_nothing_sticks_out_of_a_screen(opened: Any, tmp_path: Path, locale: str
                 "({ u }) => u.width >= 220 && u.width <= width)",
                 arg=width,
             )
-            shown.wait_for_function(f"() => !({OUT_OF_SIGHT})().length", timeout=20_000)
+            shown.wait_for_function(f"() => !({OUT_OF_SIGHT})().length", timeout=120_000)
         for details in shown.locator("details").all():
             details.locator("summary").first.click()
-        shown.wait_for_function(f"() => !({OUT_OF_SIGHT})().length", timeout=20_000)
+        shown.wait_for_function(f"() => !({OUT_OF_SIGHT})().length", timeout=120_000)
         assert shown.locator("table.cards .label").first.is_visible()
 
 

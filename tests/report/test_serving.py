@@ -77,7 +77,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 
 def ask(server: LiveServer, request: str) -> tuple[int, dict[str, str], bytes]:
     """Send bytes as they are; return status, headers and body."""
-    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as link:
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=60) as link:
         link.sendall(request.encode("utf-8"))
         link.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: link.recv(65536), b""))
@@ -176,7 +176,7 @@ def test_what_is_no_proper_request_gets_nothing(server: LiveServer, request_text
 
 def ask_anything(server: LiveServer, request: str) -> bytes:
     """Return whatever comes back, a closed connection included."""
-    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as link:
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=60) as link:
         try:
             link.sendall(request.encode("latin-1"))
             link.shutdown(socket.SHUT_WR)
@@ -324,13 +324,13 @@ def test_the_live_page_moves_on_in_a_browser_while_the_run_does(
             assert page.evaluate(state) == ["32", 32, "zh-CN", "going"]
 
             go_on(64)
-            page.wait_for_selector("html[data-renewed='1']", timeout=30_000)
+            page.wait_for_selector("html[data-renewed='1']", timeout=120_000)
             assert page.evaluate(state) == ["64", 64, "zh-CN", "going"]
 
             go_on(80)
             recorder.write_weights(weights())
             recorder.close(tally.run())
-            page.wait_for_selector("#live[data-state=ended]", timeout=60_000)
+            page.wait_for_selector("#live[data-state=ended]", timeout=240_000)
             assert page.evaluate(state) == ["80", 80, "zh-CN", "ended"]
             server.shutdown()
             thread.join()

@@ -104,6 +104,7 @@ def advise(job: Job, question: Question) -> Advice:
             validation=validation,
             validation_batches=0 if validation is None else _batches_to_look_at(validation),
             watched=watched,
+            clock=time.perf_counter,
         ),
         wishes=Wishes(
             own=Pair(

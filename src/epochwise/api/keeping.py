@@ -13,6 +13,7 @@ from epochwise.api.job import Job
 from epochwise.checkpoint import Checkpoint, Checkpoints, Keeper, circumstances
 from epochwise.errors import ModelError
 from epochwise.events import Listener
+from epochwise.framework.threads import threads
 from epochwise.record import (
     Header,
     Recorder,
@@ -74,6 +75,7 @@ def keeping(
     lengths: Mapping[str, int] | None = None,
     tensorboard: bool = False,
     resumed: Checkpoint | None = None,
+    fits: Mapping[str, Any] | None = None,
 ) -> Iterator[Kept]:
     """Keep a run in its folder while the context lasts.
 
@@ -86,6 +88,7 @@ def keeping(
         tensorboard: whether event files are written too; a run that goes on writes them
             if it has some.
         resumed: the checkpoint that it goes on from.
+        fits: what its checkpoints fit; `None` for one that begins (`facts`).
 
     Raises:
         RunError: the folder cannot be written.
@@ -94,7 +97,7 @@ def keeping(
         keeper = Keeper(
             Checkpoints(folder),
             every=job.settings.checkpoint_every,
-            fits=facts(job, header),
+            fits=facts(job, header) if fits is None else fits,
             lengths=recorder.lengths,
             resumed=resumed,
         )
@@ -133,11 +136,16 @@ def header_of(
         model=models.describe(job.model),
         plan=job.course.plan,
         versions=versions(),
-        machine=machine(),
+        machine=_machine(),
         arguments=arguments,
         settings=job.settings.to_json(),
         source=source,
     )
+
+
+def _machine() -> dict[str, Any]:
+    found = machine()
+    return found | {"threads": threads(found["cores"])}
 
 
 def keep_model(folder: RunFolder, model: Any) -> None:
@@ -163,5 +171,16 @@ def kept_model(folder: RunFolder) -> Any:
 
 
 def facts(job: Job, header: Header) -> dict[str, Any]:
-    """Return what a training must be like to go on from a checkpoint of this one."""
-    return circumstances(header, job.engine.description, models.variables(job.model))
+    """Return what a training must be like to go on from a checkpoint of this one.
+
+    To be asked before it trains: of an optimizer that has counted updates a callback may
+    have set the learning rate, which is then left out.
+    """
+    found = circumstances(
+        header, job.engine.description, models.variables(job.model), models.parts(job.model)
+    )
+    if any(job.engine.updates().values()):
+        for settings in (found["optimizer_settings"], *found["optimizer_settings"].values()):
+            if isinstance(settings, dict):
+                settings.pop("learning_rate", None)
+    return found

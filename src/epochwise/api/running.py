@@ -22,7 +22,8 @@ from epochwise.state import TrainingState
 
 INTERRUPTED = "interrupt"
 TERMINATED = "terminated"
-"""Rules of the reasons that a signal gives."""
+CUT_OFF = frozenset({INTERRUPTED, TERMINATED})
+"""Rules of the reasons that a signal gives: the run did not end by itself."""
 
 _SENTENCES = {
     signal.SIGINT: (INTERRUPTED, "Ctrl-C was pressed."),

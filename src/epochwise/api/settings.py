@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal
@@ -162,13 +162,13 @@ class Settings:
                 'epochs="auto" needs a bound, and the number of samples is not known.',
                 "give iterations=10000, or as many as may be trained at most.",
             )
-        limits = [rule.minutes for rule in self.stop if isinstance(rule, TimeLimit)]
+        limits = [rule.limit_seconds for rule in self.stop if isinstance(rule, TimeLimit)]
         per_epoch = most if plan is None else plan.iterations_per_epoch
         assert self.best_metric is not None
         return AutoEpochs(
             metric=self.best_metric,
             most_iterations=most,
-            most_seconds=60 * min(limits) if limits else None,
+            most_seconds=min(limits, default=None),
             warmup_iterations=min(LONGEST_WARMUP, per_epoch // 4),
             better=None if self.best is None else self.best.better,
         )
@@ -414,14 +414,9 @@ def _listed(stop: Stop) -> tuple[StopRule[Any], ...]:
     """Return the rules one by one, `NonFinite` before the others unless it is there."""
     if stop is None:
         return (NonFinite(),)
-    if isinstance(stop, AnyOf):
-        rules = stop.rules
-    elif isinstance(stop, Iterable):
-        rules = tuple(stop)
-    else:
-        rules = (stop,)
+    rules = tuple(_one_by_one(stop))
     AnyOf(rules)
-    if stop is not None and not rules:
+    if not rules:
         return ()
     has = any(isinstance(rule, NonFinite) for rule in rules)
     return rules if has else (NonFinite(), *rules)
@@ -437,3 +432,17 @@ def seeds_named(seeds: Any) -> Sequence[int]:
     if isinstance(seeds, Iterable) and np.ndim(seeds):  # type: ignore[arg-type]
         return [whole_number("seeds", one, least=0, remedy=remedy) for one in seeds]
     return range(whole_number("seeds", seeds, remedy=remedy))
+
+
+def _one_by_one(stop: StopRule[Any] | Iterable[StopRule[Any]]) -> Iterator[StopRule[Any]]:
+    """Yield the rules that an `AnyOf` or an iterable holds, also inside one another."""
+    if isinstance(stop, AnyOf):
+        stop = stop.rules
+    if not isinstance(stop, Iterable):
+        yield stop
+        return
+    for rule in stop:
+        if isinstance(rule, AnyOf):
+            yield from _one_by_one(rule)
+        else:
+            yield rule

@@ -20,8 +20,7 @@ from epochwise import models
 from epochwise.api.job import Job, check_targets, course_of
 from epochwise.api.keeping import header_of
 from epochwise.api.material import Material, material_of_samples, parted_samples
-from epochwise.api.resuming import is_finished
-from epochwise.api.running import pass_on, signals
+from epochwise.api.running import CUT_OFF, pass_on, signals
 from epochwise.api.settings import Settings, seeds_named, stopping_settings
 from epochwise.api.training import (
     SPLIT_WITHOUT_TEST_PART,
@@ -72,8 +71,6 @@ RUNS = "runs"
 """Where its runs are, one folder each."""
 
 DEFAULT_METRIC = "val_loss"
-
-_ALSO_UNFINISHED = frozenset({"interrupt", "terminated"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -458,7 +455,7 @@ def _entrant(
     path = None if folder is None else folder / RUNS / trial.name
     if path is not None and path.exists():
         stored = read_run(path).run
-        if is_finished(stored):
+        if stored.stop is not None and stored.stop.rule not in CUT_OFF:
             return Entrant(trial=trial, run=stored)
         shutil.rmtree(path)  # a run of ours that was cut off, to be run anew
     recorders: list[Recorder] = []

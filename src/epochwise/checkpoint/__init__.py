@@ -4,7 +4,13 @@ A checkpoint holds raw arrays and JSON, never a pickle, and reading one runs not
 """
 
 from epochwise.checkpoint.checkpoints import Checkpoint, Checkpoints
-from epochwise.checkpoint.fits import Fit, changes_of_data, circumstances, compare
+from epochwise.checkpoint.fits import (
+    Fit,
+    changes_of_data,
+    circumstances,
+    compare,
+    not_compared,
+)
 from epochwise.checkpoint.keeper import Keeper
 from epochwise.checkpoint.saving import Saver
 
@@ -17,4 +23,5 @@ __all__ = [
     "changes_of_data",
     "circumstances",
     "compare",
+    "not_compared",
 ]

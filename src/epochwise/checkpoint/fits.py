@@ -2,7 +2,8 @@
 
 A checkpoint fits a training *exactly* when the weights will be, bit for bit, those of a
 run that was never interrupted; *in order* when each iteration will train the samples it
-would have trained, and only the rounding or a setting differs; or *not at all*.
+would have trained, and only the rounding differs; it fits a *changed* one, where somebody
+has changed the network; or *not at all*.
 `docs/surviving.md` holds the same table for people.
 """
 
@@ -17,10 +18,17 @@ from epochwise.errors import Problem, RunError
 from epochwise.events import EngineDescription
 from epochwise.record import Header, json_text
 
-Verdict = Literal["exact", "order", "refused"]
-"""Fits exactly, in order only, or not at all."""
+Verdict = Literal["exact", "order", "changed", "refused"]
+"""Fits exactly, in order only, a changed network, or not at all."""
 
-_FROM_BEST_TO_WORST: Final[tuple[Verdict, ...]] = ("exact", "order", "refused")
+_FROM_BEST_TO_WORST: Final[tuple[Verdict, ...]] = ("exact", "order", "changed", "refused")
+
+IN_ORDER = "in_order=True"
+CHANGED = "accept_changed_model=True"
+"""What to type to go on all the same."""
+
+MOST_TOLD = 6
+"""Settings of a network that one sentence tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +64,13 @@ TABLE: Final = (
         loss="the best value so far was measured in another unit",
     ),
     *_rows(
-        "order",
-        optimizer_settings="the updates differ; what it keeps in variables, a constant "
-        "learning rate among them, is that of the checkpoint",
+        "changed",
+        network="the same numbers go through another function, or towards another end",
+        optimizer_settings="the updates differ",
         layers="the same numbers go through another function",
+    ),
+    *_rows(
+        "order",
         validation="the best value so far was measured on other samples",
         microbatch_size="sums are rounded in another order",
         execution="the compiled program rounds differently",
@@ -104,6 +115,10 @@ class Difference:
         """Return it as a sentence."""
         if self.words is not None:
             return f"{self.words}: {self.row.why}."
+        if _are_parts(self.recorded) and _are_parts(self.now):
+            told = _changed_parts(self.recorded, self.now)
+            more = f"; and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
+            return f"network: {'; '.join(told[:MOST_TOLD])}{more}: {self.row.why}."
         return f"{self.row.field} {_told(self.recorded, self.now)}: {self.row.why}."
 
 
@@ -123,36 +138,43 @@ class Fit:
         ranks = [_FROM_BEST_TO_WORST.index(each.row.verdict) for each in self.differences]
         return _FROM_BEST_TO_WORST[max(ranks, default=0)]
 
-    def require(self, *, in_order: bool, flag: str) -> None:
+    def require(
+        self,
+        *,
+        in_order: bool = False,
+        changed: bool = False,
+        remedies: Mapping[str, str] | None = None,
+    ) -> None:
         """Refuse to go on where the checkpoint does not fit well enough.
 
         Args:
             in_order: whether a fit in order only is enough.
-            flag: what to type to say that it is.
+            changed: whether the network may be another one.
+            remedies: what else helps, by the field.
 
         Raises:
             RunError: it does not fit; names every difference that is in the way.
 
         Example:
-            >>> compare({"jax": "0.10.1"}, {"jax": "0.12.0"}).require(
-            ...     in_order=True, flag="--in-order"
-            ... )
+            >>> compare({"jax": "0.10.1"}, {"jax": "0.12.0"}).require(in_order=True)
         """
-        if self.verdict == "exact" or (self.verdict == "order" and in_order):
-            return
-        raise RunError(
-            [
-                Problem(
-                    what=str(difference),
-                    remedy="go on with what it was, or start a new run in a folder of its own."
-                    if difference.row.verdict == "refused"
-                    else f"go on with what it was; or add {flag}, for the same samples in the "
-                    "same order and other last digits.",
-                )
-                for difference in self.differences
-                if difference.row.verdict == self.verdict
-            ]
-        )
+        in_the_way = [
+            difference
+            for difference in self.differences
+            if not (
+                difference.row.verdict == "exact"
+                or (difference.row.verdict == "order" and in_order)
+                or (difference.row.verdict == "changed" and changed)
+            )
+        ]
+        never = [each for each in in_the_way if each.row.verdict == "refused"]
+        if in_the_way:
+            raise RunError(
+                [
+                    Problem(what=str(each), remedy=_remedy(each.row, remedies or {}))
+                    for each in never or in_the_way
+                ]
+            )
 
 
 def compare(
@@ -180,16 +202,14 @@ def compare(
             "not know.",
             "go on with the Epochwise that made it, or a newer one.",
         )
+    pairs = [(row, *_comparable(recorded.get(row.field), now.get(row.field))) for row in TABLE]
     return Fit(
         differences=tuple(
-            Difference(
-                row=row,
-                recorded=recorded.get(row.field),
-                now=now.get(row.field),
-                words=(words or {}).get(row.field),
-            )
-            for row in TABLE
-            if recorded.get(row.field) != now.get(row.field)
+            Difference(row=row, recorded=before, now=after, words=(words or {}).get(row.field))
+            for row, before, after in pairs
+            if _differs(before, after)
+            and not (row.field == "network" and before is None)  # version 0.1 tells none
+            and not (row.field == "layers" and recorded.get("network"))  # which tells more
         )
     )
 
@@ -255,10 +275,32 @@ def _data_words(before: Header, now: Header) -> str:
     return "; ".join(told) or "the same numbers, scaled otherwise"
 
 
+def not_compared(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Return a sentence about what of the network cannot be compared; `None` for nothing.
+
+    Args:
+        recorded: `circumstances` of the training that made the checkpoint.
+        now: those of the one that is to go on.
+    """
+    if recorded.get("network") is None:
+        return (
+            "The checkpoint does not tell the settings of the network's layers; only their "
+            "types and sizes are compared."
+        )
+    partly = [_name(part) for part in now["network"] if not part["whole"]]
+    if not partly:
+        return None
+    return (
+        f"Not all settings of {', '.join(partly)} can be compared: get_config fails there. Its "
+        "code and its plain attributes are."
+    )
+
+
 def circumstances(
     header: Header,
     engine: EngineDescription,
     variables: Iterable[tuple[str, Sequence[int], str]],
+    network: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return what the table asks about, for one training.
 
@@ -267,6 +309,7 @@ def circumstances(
         engine: how its iterations are executed.
         variables: name, shape and dtype of each of the model's variables, the
             optimizer's and the metrics' among them, in their order.
+        network: its parts and their settings (`models.parts`).
 
     Returns:
         For each row of the table its value, made of what JSON has.
@@ -282,6 +325,7 @@ def circumstances(
         "variables": [[name, list(shape), dtype] for name, shape, dtype in variables],
         "optimizer": optimizer.pop("type", None),
         "loss": header.model.get("loss"),
+        "network": network,
         "optimizer_settings": {k: v for k, v in optimizer.items() if k != "name"},
         "layers": [
             [layer.get("type"), layer.get("parameters")]
@@ -293,7 +337,7 @@ def circumstances(
         "backend": engine.backend.partition(" ")[0],
         "device": engine.device,
         "device_count": None if plan is None else plan.devices,
-        "threads": header.machine.get("cores"),
+        "threads": header.machine.get("threads", header.machine.get("cores")),
         "architecture": header.machine.get("architecture"),
         "iterations": None if plan is None else plan.iterations,
         "platform": header.machine.get("platform"),
@@ -304,6 +348,88 @@ def circumstances(
     return made_of_json
 
 
+def _remedy(row: Row, remedies: Mapping[str, str]) -> str:
+    """Return what helps against a difference."""
+    if row.verdict == "refused":
+        return "go on with what it was, or start a new run in a folder of its own."
+    also = f"{remedies[row.field]}; " if row.field in remedies else ""
+    if row.verdict == "changed":
+        return (
+            "go on with what it was; start a new run in a folder of its own; or add "
+            f"{CHANGED}, to train the saved numbers on with the change."
+        )
+    return (
+        f"{also or 'go on with what it was; '}or add {IN_ORDER}, for the same samples in the "
+        "same order and other last digits."
+    )
+
+
+def _differs(recorded: Any, now: Any) -> bool:
+    """Tell whether two values differ in more than the names of a network's parts."""
+    if _are_parts(recorded) and _are_parts(now):
+        return bool(_changed_parts(recorded, now))
+    return bool(recorded != now)
+
+
+def _are_parts(value: Any) -> bool:
+    """Tell whether a value is what `models.parts` tells."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(part, dict)
+            and {"name", "type"} <= part.keys()
+            and isinstance(part.get("settings"), dict)
+            for part in value
+        )
+    )
+
+
+def _comparable(recorded: Any, now: Any) -> tuple[Any, Any]:
+    """Return two optimizers' settings without a learning rate that only one of them tells.
+
+    One that has trained does not: a callback may have set it.
+    """
+    if not (isinstance(recorded, dict) and isinstance(now, dict)):
+        return recorded, now
+    pairs = {
+        name: _comparable(recorded.get(name), now.get(name))
+        for name in {**recorded, **now}
+        if name != "learning_rate" or (name in recorded and name in now)
+    }
+    return {name: pair[0] for name, pair in pairs.items()}, {
+        name: pair[1] for name, pair in pairs.items()
+    }
+
+
+def _changed_parts(recorded: Sequence[Any], now: Sequence[Any]) -> list[str]:
+    """Return what changed in the parts of a network, each as it reads in a sentence."""
+    kinds = [[part["type"] for part in parts] for parts in (recorded, now)]
+    if kinds[0] != kinds[1]:
+        place = next(
+            (i for i, (a, b) in enumerate(zip(*kinds, strict=False)) if a != b),
+            min(map(len, kinds)),
+        )
+        was, now_is = (
+            f"{parts[place]['name']} ({kind[place]})" if place < len(kind) else "not there"
+            for parts, kind in zip((recorded, now), kinds, strict=True)
+        )
+        return [f"part {place + 1} was {was} and is {now_is}"]
+    return [
+        f"{_name(each)} {setting} "
+        f"{_told(then['settings'].get(setting), each['settings'].get(setting))}"
+        for then, each in zip(recorded, now, strict=True)
+        for setting in {**then["settings"], **each["settings"]}
+        if then["settings"].get(setting) != each["settings"].get(setting)
+    ]
+
+
+def _name(part: Mapping[str, Any]) -> str:
+    """Return what a part is called, with its type where that says more."""
+    name, kind = str(part["name"]), str(part["type"])
+    return name if name == kind else f"{name} ({kind})"
+
+
 def _told(recorded: Any, now: Any) -> str:
     """Return the end of a sentence that tells what changed, where it first did."""
     if isinstance(recorded, list) and isinstance(now, list):
@@ -311,12 +437,19 @@ def _told(recorded: Any, now: Any) -> str:
             if before != after:
                 return f"{place} {_told(before, after)}"
         return f"were {len(recorded)} and are {len(now)}"
-    if isinstance(recorded, dict) and isinstance(now, dict):
+    if isinstance(recorded, dict) and isinstance(now, dict) and _same_kind(recorded, now):
         changed = [k for k in {**recorded, **now} if recorded.get(k) != now.get(k)]
         told = (f"{key} {_told(recorded.get(key), now.get(key))}" for key in changed)
         return ", ".join(told)
     return f"was {_shown(recorded)} and is {_shown(now)}"
 
 
+def _same_kind(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return bool(recorded.get("type") == now.get("type"))
+
+
 def _shown(value: Any) -> str:
+    if isinstance(value, dict) and "type" in value:
+        told = ", ".join(f"{k}={_shown(each)}" for k, each in value.items() if k != "type")
+        return f"{value['type']}({told})"
     return "not there" if value is None else str(value)

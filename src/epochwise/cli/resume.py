@@ -28,6 +28,16 @@ def resume(
     extend_to_epochs: Annotated[
         int | None, typer.Option(metavar="N", help="Go on to N epochs in all.")
     ] = None,
+    extend_to_iterations: Annotated[
+        int | None, typer.Option(metavar="N", help="Go on to N weight updates in all.")
+    ] = None,
+    rules: Annotated[
+        Literal["keep", "anew", "drop"] | None,
+        typer.Option(
+            help="When extended, the stopping rules go on with what they remember, begin anew, "
+            "or are left out."
+        ),
+    ] = None,
     schedule: Annotated[
         Literal["keep", "rescale"] | None,
         typer.Option(help="What becomes of a learning-rate schedule when extended."),
@@ -39,6 +49,14 @@ def resume(
             help="Go on even where only the order of the samples is sure to be the same.",
         ),
     ] = False,
+    accept_changed_model: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changed-model",
+            help="Go on though a setting of the network, its optimizer, loss or metrics is "
+            "another.",
+        ),
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="End with one JSON object on stdout.")
     ] = False,
@@ -48,7 +66,7 @@ def resume(
     path = find_run(run, parent)
     stored = read_run(path).run
     stream = sys.stderr if json else sys.stdout
-    if is_finished(stored) and extend_to_epochs is None:
+    if is_finished(stored) and extend_to_epochs is None and extend_to_iterations is None:
         if not quiet:
             print(_finished(stored), file=stream)
         end(stored, json=json)
@@ -60,8 +78,11 @@ def resume(
             Given(x=None),
             shown=shown,
             extend_to_epochs=extend_to_epochs,
+            extend_to_iterations=extend_to_iterations,
+            rules=rules,
             schedule=schedule,
             in_order=in_order,
+            accept_changed_model=accept_changed_model,
         )
     end(ended, json=json)
 

@@ -52,6 +52,7 @@ class Memory:
         rate: the learning rate that the pacing's factors multiply; `None` for a steady one.
         seconds_before: wall time of the run before it went on [s].
         seconds: the same, of the run until now [s].
+        rules_since: those after which the rules began anew [s].
         reason: why the run ends here, `None` while it does not.
         owed: the boundary whose evaluation is still due; `None` where none is.
         logs: of a step of the user's, the means of what it logged in the epoch so far.
@@ -68,6 +69,7 @@ class Memory:
     rate: float | None = None
     seconds_before: float = 0.0
     seconds: float = 0.0
+    rules_since: float = 0.0
     reason: StopReason | None = None
     owed: Seen | None = None
     logs: Mapping[str, LogMean] = field(default_factory=dict)
@@ -96,7 +98,9 @@ class Memory:
         if reason is not None and (reason["at_once"] or reason["rule"] == "plan"):
             reason = None  # what was cut off goes on, and the course knows its own end
         return cls(
-            rules=from_json(course.stop, kept["rules"]),
+            rules=course.stop.start()
+            if kept["rules"] is None
+            else from_json(course.stop, kept["rules"]),
             best=_best_memory(course, kept["best"]),
             best_weights=_named(state, BEST),
             pacing=from_json(cast("StopRule[Any]", course.pacing), kept["pacing"]),
@@ -105,6 +109,7 @@ class Memory:
             rate=kept["rate"],
             seconds_before=kept["seconds"],
             seconds=kept["seconds"],
+            rules_since=kept.get("rules_since", 0.0),
             reason=None if reason is None else StopReason(**reason),
             owed=_owed(state.position, kept["owed"]),
             logs={name: LogMean.from_json(log) for name, log in kept.get("logs", {}).items()},
@@ -164,6 +169,7 @@ class Memory:
                 "marked_updates": list(self.marked_updates),
                 "rate": self.rate,
                 "seconds": self.seconds,
+                "rules_since": self.rules_since,
                 "reason": None if self.reason is None else asdict(self.reason),
                 "owed": None if self.owed is None else dict(self.owed.metrics),
                 "logs": {name: log.to_json() for name, log in self.logs.items()},

@@ -279,7 +279,8 @@ def _settle(
                     per_sample, engine, course.validation, batches=course.validation_batches
                 ),
             )
-        seen = replace(seen, seconds=memory.seconds_before + clock() - began)
+        spent = memory.seconds_before - memory.rules_since + clock() - began
+        seen = replace(seen, seconds=spent)
         memory, decision = memory.updated(course, seen)
         is_best, turn = decision.is_best, decision.turn
         if is_best or turn.marks:

@@ -19,6 +19,7 @@ from epochwise.models.naming import (
     check_optimizer,
     parse_model,
 )
+from epochwise.models.parts import parts
 from epochwise.models.schedules import (
     compiled_rate,
     constant_rate,
@@ -49,6 +50,7 @@ __all__ = [
     "model_to_json",
     "named_weights",
     "parse_model",
+    "parts",
     "rate_after",
     "schedule_of",
     "stretch_schedule",

@@ -33,7 +33,7 @@ class Seen:
         metrics: by the names of the history: means of the training so far in this epoch,
             and the `val_` ones if evaluated here.
         losses: the loss of each iteration since the previous boundary, in order.
-        seconds: wall time since the run first began, that before a resume included [s].
+        seconds: wall time since the rules first began, that before a resume included [s].
         validation_samples: how many samples were evaluated [samples]; `None` if unknown.
         standard_errors: of the metrics, by their names, where somebody computed them.
         per_sample: the metrics on each validation sample, always in the same order; `None`

@@ -15,6 +15,7 @@ from epochwise.choosing.sweep import Sweep
 from epochwise.engines.on_jax.engine import JaxEngine
 from epochwise.errors import PlanError, RunError
 from epochwise.record import json_text, read_run
+from newcomer import run_as_newcomer
 
 RNG = np.random.default_rng(0)
 X = RNG.random((90, 5)).astype("float32")
@@ -220,3 +221,53 @@ def test_a_run_that_diverges_is_last_and_stops_nobody() -> None:
 
     assert found.best.setting.learning_rate == 0.01
     assert found.rows[-1].setting.learning_rate == 1e30
+
+
+def test_runs_that_ended_are_not_run_again_however_they_did() -> None:
+    """L17: neither one that diverged nor one that reached its end; the one still due is."""
+    done = run_as_newcomer("""
+        import contextlib
+        import signal
+        from pathlib import Path
+
+        import epochwise
+        import keras
+        import numpy as np
+
+        x = np.random.default_rng(0).random((60, 4)).astype("float32")
+        asked = dict(
+            learning_rates=[1e30, 0.01, 0.02], seeds=1, epochs=3, halving=False, folder="sweep"
+        )
+
+        def build():
+            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+            model.compile("sgd", "mse")
+            return model
+
+        def told():
+            rows = []
+            for path in sorted(Path("sweep/runs").iterdir()):
+                rows.append((path.name, (path / "events.jsonl").stat().st_mtime_ns))
+            return dict(rows)
+
+        def swept(**more):
+            said = []
+            def tell(sentence):
+                said.append(sentence)
+                if more and len(said) == 2:
+                    signal.raise_signal(signal.SIGINT)
+            try:
+                found = epochwise.sweep(build, x * 1e3, x.sum(axis=1), **asked, tell=tell)
+            except KeyboardInterrupt:
+                return len(said), told()
+            return len(said), told()
+
+        print(swept(cut=True)[0])
+        first = told()
+        trained, second = swept()
+        print(trained, sum(first.get(name) == at for name, at in second.items()))
+        trained, third = swept()
+        print(trained, third == second)
+    """)
+
+    assert done.stdout.split("\n") == ["2", "1 2", "0 True", ""]
