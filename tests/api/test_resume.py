@@ -218,7 +218,7 @@ def test_other_data_labels_or_settings_are_refused_by_name(tmp_path: Path) -> No
     for x, y in ((changed, Y), (X, labels), (X[::-1], Y), (X[:-1], Y[:-1])):
         model = network()
         before = weights(model)
-        with pytest.raises(RunError, match="data was"):
+        with pytest.raises(RunError, match="is not what it was"):
             resume(tmp_path / "run", model, x, y, verbose=0)
         assert weights(model) == before
 
