@@ -111,7 +111,7 @@ class Source:
 
     def to_json(self) -> dict[str, Any]:
         """Return the source as a record keeps it, paths from the root of the system."""
-        kept = asdict(self)
+        kept = asdict(self) | {"drop": list(self.drop)}
         if self.data not in sources.NAMES:
             kept["data"] = str(Path(self.data).absolute())
         kept["model"] = models.absolute(self.model)
