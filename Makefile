@@ -19,7 +19,7 @@ quick: $(VENV)/ready
 # What needs TensorFlow or PyTorch, in an environment of its own that has both.
 BACKENDS_VENV ?= .venv-backends
 BACKENDS_TESTS := tests/framework/test_backend_choice.py tests/engines/test_backends.py \
-  tests/data/test_batches_backends.py tests/data/test_sampler_torch.py \
+  tests/data/test_batches_backends.py tests/data/test_sampler_torch.py tests/api/test_forms_of_data.py \
   tests/callbacks/test_epoch_counter.py tests/examples
 
 backends: $(BACKENDS_VENV)/backends

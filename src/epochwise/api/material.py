@@ -118,7 +118,7 @@ def material_of_given(given: Given, settings: Settings, fitting: Fitting) -> Mat
     parted = None
     if settings.validation_split and held_out is None:
         targets = leaves(plain.y)
-        labels = targets[0] if len(targets) == 1 and settings.shuffle else None
+        labels = targets[0][:] if len(targets) == 1 and settings.shuffle else None
         parted = parted_samples(plain, labels, settings)
     samples = plain
     if given.class_weight is not None:

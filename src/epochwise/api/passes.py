@@ -227,7 +227,7 @@ def one_pass(
         network,
         samples,
         held_out,
-        targets[0] if len(targets) == 1 else None,
+        targets[0][:] if len(targets) == 1 else None,
         batch_size=batch_size,
         seeds=seeds,
         validation_split=validation_split,

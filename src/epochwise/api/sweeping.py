@@ -337,7 +337,7 @@ def sweep(
         samples=samples,
         evaluated=plain,
         held_out=held_out,
-        labels=targets[0] if len(targets) == 1 else None,
+        labels=targets[0][:] if len(targets) == 1 else None,
         build=network,
         named=("arrays", "model"),
     )

@@ -20,7 +20,7 @@ from epochwise.api.training import Clock, Source, keep_advice, prepare
 from epochwise.choosing.batch_size.advice import Advice
 from epochwise.data.batches import is_batches
 from epochwise.data.given import ClassWeight, given_samples
-from epochwise.engines.select import check_compiled
+from epochwise.engines.select import check_compiled, check_inputs
 from epochwise.errors import DataError
 from epochwise.exits import telling_exits
 from epochwise.framework import select_backend
@@ -136,7 +136,9 @@ def tune(
         seed=seed,
     )
     if not model.built:
-        model(given_samples(x).rows(np.arange(1)).x)
+        example = given_samples(x).rows(np.arange(1))
+        check_inputs(model, example)
+        model(example.x)
     with unchanged(model):
         return advise(going_on(job_of_given(model, given, settings)), question)
 

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -26,7 +27,17 @@ import numpy.typing as npt
 
 from epochwise.data.feed import GATHERED_BYTES, Window
 from epochwise.data.order import Order
-from epochwise.data.samples import Array, Arrays, Samples, leaves, unmasked
+from epochwise.data.samples import (
+    Array,
+    Samples,
+    empty_rows,
+    leaves,
+    map_leaves,
+    structure,
+    unmasked,
+)
+from epochwise.data.sparse import sparse_rows
+from epochwise.data.text import encoded, is_text
 from epochwise.errors import DataError, PlanError
 
 MOST_ITERATIONS = 256
@@ -390,9 +401,10 @@ def samples_of(batch: object, place: str) -> Samples:
     """Return a batch as samples in host arrays, checked.
 
     A tuple or list is `(x,)`, `(x, y)` or `(x, y, sample_weight)`, as Keras unpacks it;
-    anything else, a mapping too, is x. Each part is an array or a tuple, list or mapping
-    of arrays. 64-bit numbers become 32-bit ones, as JAX makes them, but whole numbers
-    that do not fit are an error instead of wrapping around.
+    anything else, a mapping too, is x. Each part is an array or a tree of tuples, lists
+    and mappings of arrays; sparse ones are made dense. 64-bit numbers become 32-bit ones,
+    as JAX makes them, but whole numbers that do not fit are an error instead of wrapping
+    around.
 
     Args:
         batch: what the source gave.
@@ -417,7 +429,14 @@ def samples_of(batch: object, place: str) -> Samples:
             "make each batch x, (x, y) or (x, y, sample_weight); put several inputs in one "
             "tuple, ((a, b), y).",
         )
-    x, y, weight = (*(_arrays(part, place) for part in parts), None, None)[:3]
+    x, y, weight = (
+        *(
+            map_leaves(partial(_host_array, place=place, text=not index), part)
+            for index, part in enumerate(parts)
+        ),
+        None,
+        None,
+    )[:3]
     if x is None:
         raise DataError(
             f"{place} has no x: it is None.",
@@ -636,7 +655,9 @@ class BatchFeed:
         layout, size = _layout(batch), batch.count
         capacity = self._capacities.get(layout) or self._capacity(batch)
         limit = min(capacity, self._left(epoch_index, iteration_index))
-        room = batch.map(lambda leaf: np.zeros((capacity * size, *leaf.shape[1:]), leaf.dtype))
+        room = batch.map(
+            lambda leaf: empty_rows((capacity * size, *leaf.shape[1:]), leaf.dtype)
+        )
         gathered = 0
         while True:
             _copy(self._passes.take(), room, gathered * size)
@@ -925,24 +946,11 @@ def _fetched_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def _arrays(part: object, place: str) -> Arrays | None:
-    """Return one part of a batch with every array on the host."""
-    if part is None:
-        return None
-    if isinstance(part, Mapping):
-        return {str(name): _host_array(leaf, place) for name, leaf in part.items()}
-    if isinstance(part, tuple | list):
-        return tuple(_host_array(leaf, place) for leaf in part)
-    return _host_array(part, place)
-
-
-def _host_array(leaf: Any, place: str) -> Array:
-    """Return a leaf as a NumPy array of at most 32-bit numbers."""
-    if isinstance(leaf, tuple | list | Mapping):
-        raise DataError(
-            f"{place} nests a {type(leaf).__qualname__} inside x, y or sample_weight.",
-            "make each an array, or one tuple or mapping of arrays.",
-        )
+def _host_array(leaf: Any, place: str, *, text: bool) -> Array:
+    """Return a leaf as a NumPy array of at most 32-bit numbers, or of text."""
+    sparse = sparse_rows(leaf, place)
+    if sparse is not None:
+        leaf = sparse[:]
     if hasattr(leaf, "detach"):  # PyTorch
         leaf = leaf.detach().cpu()
     leaf = unmasked(leaf, f"an array of {place}")
@@ -954,6 +962,8 @@ def _host_array(leaf: Any, place: str) -> Array:
             f"{getattr(leaf, 'dtype', 'unknown')}, which NumPy cannot hold ({error}).",
             "convert it to float32 or int32 in the loader.",
         ) from error
+    if text and is_text(array):
+        return encoded(array)
     if array.dtype.kind in "OSUTMm" or array.dtype.type is np.void:
         raise DataError(
             f"{place} holds a {type(leaf).__qualname__} with elements of type "
@@ -1036,8 +1046,7 @@ def _layout(batch: Samples) -> _Layout:
     trees = (batch.x, batch.y, batch.weight)
     return tuple(
         (
-            type(tree).__name__,
-            tuple(tree) if isinstance(tree, Mapping) else None,
+            structure(tree),
             tuple((leaf.shape, leaf.dtype.str, leaf.dtype.name) for leaf in leaves(tree)),
         )
         for tree in trees

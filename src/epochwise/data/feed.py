@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from epochwise.data.order import Order, index_type
 from epochwise.data.rooms import Rooms
-from epochwise.data.samples import Samples
+from epochwise.data.samples import Samples, empty_rows
+from epochwise.data.sparse import SparseRows
 from epochwise.plan import Plan
 
 INDEX_ENTRIES = 1 << 20
@@ -196,9 +197,15 @@ def _gather(
     room = capacity * rows.shape[1]
 
     def gather(leaf: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        out = rooms.empty((room, *leaf.shape[1:]), leaf.dtype)
-        np.take(leaf, flat, axis=0, out=out[: flat.size], mode="clip")
-        out[flat.size :] = 0
+        if leaf.dtype == object:
+            out = empty_rows((room, *leaf.shape[1:]), object)
+        else:
+            out = rooms.empty((room, *leaf.shape[1:]), leaf.dtype)
+            out[flat.size :] = 0
+        if isinstance(leaf, SparseRows):
+            out[: flat.size] = leaf[flat]
+        else:
+            np.take(leaf, flat, axis=0, out=out[: flat.size], mode="clip")
         return out
 
     return replace(train.map(gather), private=True)

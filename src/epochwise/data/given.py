@@ -19,8 +19,9 @@ import numpy.typing as npt
 from epochwise.data.batches import BatchFeed, is_batches
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.order import Indices, Order
-from epochwise.data.samples import Array, Arrays, Samples, leaves, map_leaves
+from epochwise.data.samples import Array, Arrays, Samples, is_nested, leaves, map_leaves
 from epochwise.data.sources import from_arrays
+from epochwise.data.sparse import SparseRows
 from epochwise.errors import DataError, PlanError
 from epochwise.numbers import whole_number
 from epochwise.plan import Plan
@@ -52,11 +53,11 @@ def given_samples(
         (dtype('float32'), dtype('int32'), [1.0, 5.0])
     """
     refuse_two_weights(sample_weight, class_weight)
-    samples = from_arrays(x, y, weight=sample_weight).train.map(_as_trained)
+    samples = from_arrays(x, y, weight=sample_weight, text=True).train.map(_as_trained)
     if class_weight is not None:
         return weighed_by_class(samples, class_weight)
     each = samples.weight
-    if isinstance(each, np.ndarray) and isinstance(samples.y, (tuple, Mapping)):
+    if isinstance(each, np.ndarray) and is_nested(samples.y):
         return replace(samples, weight=map_leaves(lambda _: each, samples.y))
     return samples
 
@@ -281,12 +282,13 @@ def _single_target(samples: Samples) -> Array:
     Raises:
         DataError: there is none, or several.
     """
-    if samples.y is None or isinstance(samples.y, (tuple, Mapping)):
+    if samples.y is None or is_nested(samples.y):
         raise DataError(
             f"class_weight needs one target of classes; there are {len(leaves(samples.y))}.",
             "give sample_weight=, with an array for each target.",
         )
-    return samples.y
+    target: Array = samples.y[:]  # dense, where it is sparse
+    return target
 
 
 def _columns(y: Array) -> int | None:
@@ -406,13 +408,15 @@ def _of_classes(numbers: npt.NDArray[np.int32], class_weight: Mapping[int, float
     return np.asarray(weights, np.float32)[places].reshape(numbers.shape)
 
 
-def _as_trained(leaf: Array) -> Array:
+def _as_trained(leaf: Any) -> Any:
     """Return floats as float32 and integers in at most 32 bits, as Keras on JAX does.
 
     All of them in this machine's own byte order.
     """
     if isinstance(leaf, np.memmap):
         return leaf
+    if isinstance(leaf, SparseRows):
+        return leaf.mapped(_as_trained)
     if leaf.dtype.kind == "f" and leaf.dtype != np.float32:
         return leaf.astype(np.float32)
     if leaf.dtype.kind in "iu" and leaf.dtype.itemsize > np.dtype(np.int32).itemsize:

@@ -5,7 +5,7 @@ Owns the shape of a data set in memory. Reads no file and imports no framework.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -15,24 +15,53 @@ import numpy.typing as npt
 from epochwise.errors import DataError
 
 Array: TypeAlias = npt.NDArray[Any]
-Arrays: TypeAlias = Array | tuple[Array, ...] | Mapping[str, Array]
-"""One array, or a tuple or mapping of arrays with the same number of rows."""
+Arrays: TypeAlias = Any
+"""An array (or `SparseRows`), or a tree of them: tuples, lists and mappings, one in another.
+
+All have the same number of rows; `None` stands where an optional input is not given.
+"""
+
+
+def is_nested(arrays: object) -> bool:
+    """Tell whether this is a tree of arrays rather than an array."""
+    return isinstance(arrays, tuple | list | Mapping)
+
+
+def named_leaves(arrays: Arrays | None, place: str = "") -> Iterator[tuple[str, Array]]:
+    """Yield the arrays of a tree with their places, a mapping's in its keys' order.
+
+    Example:
+        >>> tree = {"a": np.zeros(3), "b": [None, np.zeros((3, 2))]}
+        >>> [(place, leaf.shape) for place, leaf in named_leaves(tree, "x")]
+        [("x['a']", (3,)), ("x['b'][1]", (3, 2))]
+    """
+    if is_nested(arrays):
+        tree: Any = arrays
+        pairs = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+        for key, part in pairs:
+            yield from named_leaves(part, f"{place}[{key!r}]")
+    elif arrays is not None:
+        yield place, arrays
 
 
 def leaves(arrays: Arrays | None) -> tuple[Array, ...]:
-    """Return the arrays of a tree in a fixed order; a mapping's by its keys' order.
+    """Return the arrays of a tree in the same order.
 
     Example:
         >>> [leaf.shape for leaf in leaves({"a": np.zeros(3), "b": np.zeros((3, 2))})]
         [(3,), (3, 2)]
     """
-    if arrays is None:
-        return ()
-    if isinstance(arrays, Mapping):
-        return tuple(arrays.values())
-    if isinstance(arrays, tuple):
-        return arrays
-    return (arrays,)
+    return tuple(leaf for _, leaf in named_leaves(arrays))
+
+
+def structure(arrays: Arrays | None) -> str:
+    """Return a tree's form as text, the same for trees that differ in their arrays alone.
+
+    Example:
+        >>> structure({"a": np.zeros(3), "b": [None, np.zeros(2)]})
+        "{'a': '*', 'b': [None, '*']}"
+    """
+    return repr(map_leaves(lambda _: "*", arrays))
 
 
 def unmasked(array: Any, place: str) -> Any:
@@ -78,15 +107,23 @@ def aligned_empty(count: int, dtype: npt.DTypeLike) -> Array:
     return raw[start : start + count * dtype.itemsize].view(dtype)
 
 
-def map_leaves(change: Callable[[Array], Array], arrays: Arrays | None) -> Any:
+def map_leaves(change: Callable[[Array], Any], arrays: Arrays | None) -> Any:
     """Return the same tree with each of its arrays changed."""
     if arrays is None:
         return None
     if isinstance(arrays, Mapping):
-        return {name: change(leaf) for name, leaf in arrays.items()}
-    if isinstance(arrays, tuple):
-        return tuple(change(leaf) for leaf in arrays)
+        return {name: map_leaves(change, part) for name, part in arrays.items()}
+    if isinstance(arrays, tuple | list):
+        parts = [map_leaves(change, part) for part in arrays]
+        return parts if isinstance(arrays, list) else tuple(parts)
     return change(arrays)
+
+
+def empty_rows(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Return an array to copy rows into: zeros, or empty text."""
+    if np.dtype(dtype) == object:
+        return np.full(shape, b"", object)
+    return np.zeros(shape, dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,8 +131,9 @@ class Samples:
     """N training examples: features, targets and weights, row by row.
 
     Args:
-        x: features, first axis N; one array or a tuple or mapping of them. May be
-            memory-mapped. Small integers (uint8 images) stay as they are.
+        x: features, first axis N; one array or a tree of them. May be memory-mapped or
+            sparse. Small integers (uint8 images) stay as they are; text is an array of
+            Python's `bytes`.
         y: targets, first axis N; the same kinds; `None` when the model has none.
         weight: one weight a sample, shape `(N,)`, or `None` for all equal.
         divisor: what `x` is divided by, as float32, inside the batch; 255.0 for

@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from epochwise.data.samples import Samples, leaves
+from epochwise.data.sparse import SparseRows
 
 Result = TypeVar("Result")
 
@@ -42,7 +43,7 @@ def parts_that_fit(
 
     Returns:
         The parts that fit beside those before them; never arrays that are mapped from a
-        file, since whoever maps them does not want them in memory.
+        file, since whoever maps them does not want them in memory, nor sparse ones.
 
     Example:
         >>> parts = [Samples(x=np.zeros((n, 100), np.uint8)) for n in (10, 20, 5)]
@@ -55,8 +56,10 @@ def parts_that_fit(
     fitting = []
     for part in parts:
         trees = (part.x, part.y, part.weight)
-        mapped = any(isinstance(leaf, np.memmap) for tree in trees for leaf in leaves(tree))
-        if not mapped and part.nbytes <= room:
+        apart = any(
+            isinstance(leaf, np.memmap | SparseRows) for tree in trees for leaf in leaves(tree)
+        )
+        if not apart and part.nbytes <= room:
             room -= part.nbytes
             fitting.append(part)
     return fitting

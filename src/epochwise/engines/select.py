@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from epochwise.data.samples import Samples
+from epochwise.data.samples import Samples, is_nested, named_leaves
 from epochwise.engines.memory import give_back_freed_memory, parts_that_fit
 from epochwise.engines.probing import NoProbe
-from epochwise.errors import EpochwiseError, ModelError
+from epochwise.errors import DataError, EpochwiseError, ModelError
 from epochwise.exits import raised_by_theirs
 from epochwise.framework import import_keras
 from epochwise.framework.postponing import NOT_FOR_TRAINING, postponed
@@ -59,6 +59,7 @@ def engine_for(
     import keras
 
     check_compiled(model)
+    check_inputs(model, example)
     options: dict[str, Any] = {
         "example": example,
         "resident": resident,
@@ -128,6 +129,7 @@ def on_device(model: Any, example: Samples, parts: Sequence[Samples]) -> list[Sa
 
     from epochwise.engines.values import build, weight_bytes
 
+    check_inputs(model, example)
     if keras.config.backend() == "jax":
         from epochwise.engines.on_jax import free_device_bytes
 
@@ -138,6 +140,47 @@ def on_device(model: Any, example: Samples, parts: Sequence[Samples]) -> list[Sa
     return parts_that_fit(
         parts, weight_bytes=weight_bytes(model), free_bytes=free_device_bytes()
     )
+
+
+def check_inputs(model: Any, example: Samples) -> None:
+    """Refuse text where the backend knows numbers only, and no value for a required input.
+
+    Args:
+        model: a Keras model.
+        example: some of the samples.
+
+    Raises:
+        DataError: names the array, or the input.
+    """
+    import keras
+
+    backend = keras.config.backend()
+    texts = [place for place, leaf in named_leaves(example.x, "x") if leaf.dtype == object]
+    if texts and backend != "tensorflow":
+        raise DataError(
+            f"{texts[0]} is text, and on {backend} a model computes with numbers only: layers "
+            "that take text (TextVectorization, StringLookup, Hashing) are TensorFlow's.",
+            "set KERAS_BACKEND=tensorflow before Python starts; or call the layer first and "
+            "build the model without it: x = np.asarray(layer(x)).",
+        )
+    inputs = getattr(model, "_inputs_struct", None)
+    if inputs is None or not is_nested(example.x):
+        return
+    wanted = keras.tree.flatten(inputs)
+    if isinstance(example.x, Mapping):
+        given = {**dict.fromkeys((one.name for one in wanted), True), **example.x}
+        missing = [one.name for one in wanted if given[one.name] is None]
+    else:
+        flat = keras.tree.flatten(example.x)
+        missing = [one.name for one, part in zip(wanted, flat, strict=False) if part is None]
+    required = {one.name for one in wanted if not one._keras_history.operation.optional}
+    for name in missing:
+        if name in required:
+            raise DataError(
+                f"x has None for the input {name!r}, which is not optional.",
+                f"give an array for it, or build it so that it may be left out: "
+                f'keras.Input(..., name="{name}", optional=True).',
+            )
 
 
 def probe_for(model: Any, engine: Engine[Any, Any], divisor: float | None) -> Probe[Any, Any]:

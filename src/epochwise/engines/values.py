@@ -178,6 +178,7 @@ def build(model: keras.Model, example: Samples) -> None:
     """
     model._assert_compile_called("fit")
     x = example.x
+    x = map_leaves(lambda leaf: _as_tensor(leaf) if leaf.dtype == object else leaf, x)
     if example.divisor is not None:  # shapes and types are all that is looked at
         x = map_leaves(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), x)
     with telling_of(model, example):
@@ -227,6 +228,11 @@ def _told_to_compile(model: keras.Model) -> list[Any]:
     metrics = model._compile_metrics
     own = () if metrics is None else (metrics._user_metrics, metrics._user_weighted_metrics)
     return [model.loss, *own]
+
+
+def _as_tensor(text: Any) -> Any:
+    """Return text as a tensor, whose type Keras knows."""
+    return keras.ops.convert_to_tensor(text)
 
 
 def _shapes(example: Samples) -> str:

@@ -11,7 +11,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from epochwise.data.samples import Array, Samples, leaves
+import numpy as np
+
+from epochwise.data.samples import Array, Samples, is_nested, leaves, structure
+from epochwise.data.sparse import SparseRows
 from epochwise.errors import RunError
 from epochwise.record.tensors import METADATA, decoded, encoded, pieces
 from epochwise.storage.folder import RunFolder
@@ -82,7 +85,7 @@ def data_parts(samples: Samples) -> dict[str, dict[str, Any]]:
         parts[part] = {
             "shapes": [list(array.shape[1:]) for array in arrays],
             "dtypes": [str(array.dtype) for array in arrays],
-            "sha256": weights_sha256(arrays),
+            "sha256": weights_sha256(plain for leaf in arrays for plain in _plain(leaf)),
         }
     return parts
 
@@ -96,10 +99,23 @@ def data_described(samples: Samples) -> dict[str, Any]:
 def _digest(samples: Samples, parts: Mapping[str, Mapping[str, Any]]) -> str:
     digest = hashlib.sha256(f"divisor {samples.divisor}\n".encode())
     for part, tree in (("x", samples.x), ("y", samples.y), ("weight", samples.weight)):
-        names = list(tree) if isinstance(tree, Mapping) else []
+        names: object = list(tree) if isinstance(tree, Mapping) else []
+        inside: Any = tree.values() if isinstance(tree, Mapping) else tree
+        if is_nested(tree) and any(one is None or is_nested(one) for one in inside):
+            names = structure(tree)
         digest.update(f"{part} {len(leaves(tree))} {json.dumps(names)}\n".encode())
         digest.update(str(parts[part]["sha256"]).encode())
     return digest.hexdigest()
+
+
+def _plain(leaf: Array | SparseRows) -> Iterable[Array]:
+    """Return arrays of numbers that tell all of one that is sparse, or text."""
+    if isinstance(leaf, SparseRows):
+        return (*leaf.parts, np.array(leaf.shape))
+    if leaf.dtype == object:
+        lengths = np.array([len(one) for one in leaf.flat])
+        return np.frombuffer(b"".join(leaf.flat), np.uint8), lengths, np.array(leaf.shape)
+    return (leaf,)
 
 
 def write_weights(folder: RunFolder, weights: Sequence[tuple[str, Array]]) -> str:

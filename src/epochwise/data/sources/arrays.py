@@ -12,8 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from epochwise.data.samples import Array, Arrays, Dataset, Samples, leaves, unmasked
+from epochwise.data.samples import (
+    Array,
+    Arrays,
+    Dataset,
+    Samples,
+    leaves,
+    named_leaves,
+    unmasked,
+)
 from epochwise.data.sources.limits import CHUNK_BYTES
+from epochwise.data.sparse import SparseRows, sparse_rows
+from epochwise.data.text import encoded, is_text
 from epochwise.errors import DataError, Problem
 
 NUMBERS = "biuf"
@@ -26,6 +36,7 @@ def from_arrays(
     *,
     weight: Any = None,
     name: str = "arrays",
+    text: bool = False,
 ) -> Dataset:
     """Take arrays as a training set, after the checks that every source passes.
 
@@ -34,13 +45,15 @@ def from_arrays(
     on disk; they are read once, in pieces, to look for numbers that cannot be trained on.
 
     Args:
-        x: features, first axis N: an array (or what NumPy makes into one), or a tuple,
-            list or mapping of arrays.
+        x: features, first axis N: an array (or what NumPy makes into one), a sparse matrix,
+            or a tuple, list or mapping of these, also one in another; `None` in the place of
+            an optional input.
         y: targets, first axis N, the same kinds, numbers only; `None` when the model needs
             none.
         weight: a weight for each sample, shape `(N,)`, or for each of its targets along
             their next axes, `(N, T)` for T places in a text; or a tree of them as `y`'s.
         name: what people call this data.
+        text: whether x may hold text, for a layer that turns it into numbers.
 
     Returns:
         The training part; no test part, no class names.
@@ -60,17 +73,21 @@ def from_arrays(
           Remedy: fill or leave out what is missing, e.g. keep = np.isfinite(x).all(axis=1).
     """
     trees = {
-        "x": _tree(x, "x"),
+        "x": _tree(x, "x", text=text),
         "y": None if y is None else _tree(y, "y"),
         "sample_weight": None if weight is None else _tree(weight, "sample_weight"),
     }
     problems: list[Problem] = []
     lengths: dict[str, int] = {}
     for part, tree in trees.items():
-        for place, leaf in _named_leaves(tree, part):
-            found = _leaf_problem(leaf, place)
+        for place, leaf in named_leaves(tree, part):
+            found = _leaf_problem(leaf, place, text=text and part == "x")
             if found is not None:
                 problems.append(found)
+            elif part == "sample_weight" and isinstance(leaf, SparseRows):
+                problems.append(
+                    Problem(f"{place} is sparse.", "give a dense array of shape (N,).")
+                )
             elif part == "sample_weight" and not _weighs(leaf, trees["y"]):
                 problems.append(
                     Problem(
@@ -98,11 +115,11 @@ def from_arrays(
     return Dataset(name=name, train=train)
 
 
-def first_not_finite(array: Array) -> tuple[int, ...] | None:
+def first_not_finite(array: Array | SparseRows) -> tuple[int, ...] | None:
     """Find the first NaN or infinity in row order, looking at a piece at a time.
 
     Args:
-        array: any shape, float; may be memory-mapped.
+        array: any shape, float; may be memory-mapped or sparse.
 
     Returns:
         Its index, or `None` when all numbers are finite. No temporary is larger than
@@ -112,7 +129,17 @@ def first_not_finite(array: Array) -> tuple[int, ...] | None:
         >>> first_not_finite(np.array([[1.0, 2.0], [np.inf, 4.0]]))
         (1, 0)
     """
-    return first_without(lambda rows, _: np.isfinite(rows), array)
+    return _first_value_without(lambda rows, _: np.isfinite(rows), array)
+
+
+def _first_value_without(
+    has: Callable[[Array, int], npt.NDArray[np.bool_]], array: Array | SparseRows
+) -> tuple[int, ...] | None:
+    """Return the same as `first_without` for a property that every 0 has, wherever it is."""
+    if not isinstance(array, SparseRows):
+        return first_without(has, array)
+    found = first_without(has, array.values)
+    return None if found is None else array.place_of(found[0])
 
 
 def first_without(
@@ -154,24 +181,38 @@ def row_chunks(array: Array) -> Iterator[tuple[int, Array]]:
         yield start, array[start : start + rows]
 
 
-def _tree(value: Any, place: str) -> Arrays:
-    """Turn what the user gave into one array, or a tuple or mapping of arrays."""
+def _tree(value: Any, place: str, *, text: bool = False) -> Arrays:
+    """Turn what the user gave into one array or a tree of them, in the same form."""
     if isinstance(value, Mapping):
-        return {key: _array(leaf, f"{place}[{key!r}]") for key, leaf in value.items()}
-    arrays_within = isinstance(value, list) and any(
-        getattr(item, "ndim", 0) > 0 for item in value
-    )
-    if isinstance(value, tuple) or arrays_within:
-        return tuple(_array(leaf, f"{place}[{index}]") for index, leaf in enumerate(value))
-    return _array(value, place)
+        return {
+            key: None if part is None else _tree(part, f"{place}[{key!r}]", text=text)
+            for key, part in value.items()
+        }
+    if isinstance(value, tuple) or (isinstance(value, list) and _holds_arrays(value)):
+        parts = [
+            None if part is None else _tree(part, f"{place}[{index}]", text=text)
+            for index, part in enumerate(value)
+        ]
+        return parts if isinstance(value, list) else tuple(parts)
+    return _array(value, place, text=text)
 
 
-def _array(value: Any, place: str) -> Array:
+def _holds_arrays(value: object) -> bool:
+    """Tell a list of arrays from a list of numbers, which is an array itself."""
+    if isinstance(value, tuple | list):
+        return any(map(_holds_arrays, value))
+    return isinstance(value, Mapping) or getattr(value, "ndim", 0) > 0
+
+
+def _array(value: Any, place: str, *, text: bool) -> Array | SparseRows:
+    sparse = sparse_rows(value, place)
+    if sparse is not None:
+        return sparse
     if isinstance(value, np.ndarray):
-        array: Array = unmasked(value, place)
-        return array
+        value = unmasked(value, place)
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        return encoded(array) if text and is_text(array) else array
     except Exception as error:  # anything with `__array__` may raise anything
         raise DataError(
             f"{place} is a {type(value).__name__} that NumPy cannot make into an array "
@@ -187,16 +228,6 @@ def _weighs(weight: Array, y: Arrays | None) -> bool:
     return any(weight.shape == target.shape[: weight.ndim] for target in leaves(y))
 
 
-def _named_leaves(tree: Arrays | None, place: str) -> list[tuple[str, Array]]:
-    if tree is None:
-        return []
-    if isinstance(tree, Mapping):
-        return [(f"{place}[{key!r}]", leaf) for key, leaf in tree.items()]
-    if isinstance(tree, tuple):
-        return [(f"{place}[{index}]", leaf) for index, leaf in enumerate(tree)]
-    return [(place, tree)]
-
-
 def _is_extension_float(array: Array) -> bool:
     """Tell a number type registered with NumPy (bfloat16) from a structured one."""
     if array.dtype.kind != "V" or array.dtype.names is not None:
@@ -208,17 +239,19 @@ def _is_extension_float(array: Array) -> bool:
     return True
 
 
-def _leaf_problem(leaf: Array, place: str) -> Problem | None:
+def _leaf_problem(leaf: Array, place: str, *, text: bool) -> Problem | None:
     """Return what is wrong with one array, or `None`."""
     kind = leaf.dtype.kind
     extension = _is_extension_float(leaf)
+    if text and leaf.size and leaf.ndim and is_text(leaf):
+        return None
     if kind not in NUMBERS and not extension:
         remedy = f"convert it, e.g. {place.partition('[')[0]} = np.asarray(rows, np.float32)."
         if kind in "USO":
             remedy = (
                 "turn text into numbers first, e.g. "
                 "classes, y = np.unique(y, return_inverse=True)."
-                if kind in "US"
+                if is_text(leaf)
                 else "give rows of one shape, and numbers only: "
                 "np.asarray(rows, dtype=np.float32) says which row differs."
             )
@@ -247,7 +280,7 @@ def _leaf_problem(leaf: Array, place: str) -> Problem | None:
                 f"np.isfinite({place}){'.all(axis=1)' if leaf.ndim == 2 else ''}.",
             )
     if leaf.dtype.itemsize > np.dtype(np.float32).itemsize:
-        index = first_without(_is_float32 if kind == "f" else _is_int32, leaf)
+        index = _first_value_without(_is_float32 if kind == "f" else _is_int32, leaf)
         if index is not None:
             return Problem(
                 f"{_element(leaf, index, place)}, beyond "
