@@ -89,10 +89,11 @@ def test_places_in_a_text_may_have_weights_of_their_own() -> None:
         given_samples(x, np.zeros(3), weight)
 
 
-def test_validation_data_has_three_parts_at_most() -> None:
-    """More are refused."""
+def test_validation_data_has_at_most_three_parts() -> None:
+    """A mapping is x alone; more than three parts are refused with their number."""
     x, y = np.zeros((3, 2)), np.zeros(3)
 
     assert given_validation((x, y, np.ones(3))).weight.shape == (3,)
+    assert list(given_validation({"x": x}).x) == ["x"]
     with pytest.raises(DataError, match="has 4 parts"):
-        given_validation((x, y, y, y))
+        given_validation((x, y, None, None))

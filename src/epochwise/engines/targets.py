@@ -19,7 +19,7 @@ from keras.src.losses.loss import Loss, squeeze_or_expand_to_same_rank
 from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.trainers.compile_utils import CompileLoss
 
-from epochwise.data.samples import Array, Samples
+from epochwise.data.samples import Array, Samples, leaves, map_leaves, structure
 from epochwise.data.sources.arrays import first_without
 from epochwise.engines.values import build, has_own_step, telling_of
 from epochwise.errors import DataError, Problem
@@ -113,11 +113,14 @@ class TargetCheck:
     def _outputs_of(self, batch: Samples) -> Any:
         """Return the model's outputs for a batch, as shapes."""
         x = batch.x
-        key = tuple((leaf.shape[1:], leaf.dtype.str) for leaf in keras.tree.flatten(x))
+        key = (structure(x), *((leaf.shape[1:], leaf.dtype.str) for leaf in leaves(x)))
         if key not in self._outputs:
-            specified = keras.tree.map_structure(
+            specified = map_leaves(
                 lambda leaf: keras.KerasTensor(
-                    leaf.shape, keras.backend.standardize_dtype(leaf.dtype)
+                    leaf.shape,
+                    "string"
+                    if leaf.dtype == object
+                    else keras.backend.standardize_dtype(leaf.dtype),
                 ),
                 x,
             )

@@ -24,11 +24,11 @@ def test_arrays_are_taken_as_they_are() -> None:
 
 
 def test_trees_keep_their_form() -> None:
-    """A tuple stays a tuple, a mapping a mapping; a list of arrays becomes a tuple."""
+    """A tuple stays a tuple, a mapping a mapping; a list of arrays a list."""
     a, b = np.zeros(3), np.ones((3, 2))
 
     assert isinstance(from_arrays((a, b)).train.x, tuple)
-    assert isinstance(from_arrays([a, b]).train.x, tuple)
+    assert isinstance(from_arrays([a, b]).train.x, list)
     assert list(from_arrays({"p": a, "q": b}, {"r": a}).train.x) == ["p", "q"]
     assert from_arrays([[1.0, 2.0], [3.0, 4.0]]).input_shape == (2,)
 

@@ -208,11 +208,12 @@ def _array(value: Any, place: str, *, text: bool) -> Array | SparseRows:
     sparse = sparse_rows(value, place)
     if sparse is not None:
         return sparse
-    if isinstance(value, np.ndarray):
-        value = unmasked(value, place)
     try:
-        array = np.asarray(value)
+        is_array = isinstance(value, np.ndarray)  # one that maps a file stays one
+        array: Array = unmasked(value, place) if is_array else np.asarray(value)
         return encoded(array) if text and is_text(array) else array
+    except DataError:
+        raise
     except Exception as error:  # anything with `__array__` may raise anything
         raise DataError(
             f"{place} is a {type(value).__name__} that NumPy cannot make into an array "
