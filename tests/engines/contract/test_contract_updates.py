@@ -128,3 +128,23 @@ def test_b15_an_optimizer_for_each_layer_counts_for_itself(way: dict[str, Any]) 
     assert run.updates == {"adam": 10, "sgd": 10}
     assert set(run.skipped.values()) == {0}
     assert set(seen.rates) == {None}  # no one rate holds for all weights
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_model_without_trainable_weights_is_trained_and_keeps_them(
+    frozen: bool, way: dict[str, Any]
+) -> None:
+    """A frozen layer, or no layer with weights at all, has its losses counted as with Keras."""
+    dense = keras.layers.Dense(1, kernel_initializer="ones", trainable=False)
+    layer = dense if frozen else keras.layers.Activation("linear")
+    model = keras.Sequential([keras.Input((1,)), layer])
+    model.compile("sgd", "mse", **way)
+    x = np.arange(4, dtype=np.float32)[:, None]
+
+    run = epochwise.fit(model, x, 0 * x, batch_size=2, epochs=2, shuffle=False, verbose=0)
+
+    assert run.position.iterations_done == 4
+    assert run.losses.tolist() == [0.5, 6.5, 0.5, 6.5]
+    assert [np.ravel(one).tolist() for one in model.get_weights()] == [[1.0], [0.0]][
+        : 2 * frozen
+    ]

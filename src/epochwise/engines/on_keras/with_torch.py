@@ -42,7 +42,7 @@ class TorchTools:
         loss, predicted = forward()
         scaled = self._model.optimizer.scale_loss(loss)
         weights = [variable.value for variable in self._model.trainable_variables]
-        gradients = torch.autograd.grad(scaled, weights, allow_unused=True)
+        gradients = torch.autograd.grad(scaled, weights, allow_unused=True) if weights else ()
         return Learned(loss.detach(), predicted, list(gradients))
 
     def update(self, gradients: list[Any]) -> None:
