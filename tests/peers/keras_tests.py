@@ -19,7 +19,7 @@ import sys
 import tarfile
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatch
@@ -72,6 +72,7 @@ class Difference:
         reason: why ours is better.
         page: where users read of it, from the project's root.
         sentence: what they read there.
+        backends: where it is seen.
     """
 
     tests: list[str]
@@ -79,6 +80,7 @@ class Difference:
     reason: str
     page: str
     sentence: str
+    backends: Sequence[str] = ("jax", "tensorflow", "torch")
 
     def covers(self, test: str, why: str) -> bool:
         """Tell whether this is why a test ended otherwise."""
@@ -236,7 +238,7 @@ def main() -> None:
     everything = run(source, asked.backend, "keras", files, [])
     theirs = {test: told for test, told in everything.items() if told["fits"]}
     ours = run(source, asked.backend, "epochwise", files, list(theirs))
-    listed = differences()
+    listed = [one for one in differences() if asked.backend in one.backends]
     counts, faults = compare(theirs, ours, listed)
     if asked.backend == "jax" and not asked.paths:
         faults += stale(theirs, ours, listed)
