@@ -50,6 +50,7 @@ import epochwise
 from choosing_tasks import LONG_TASKS, TASKS, Task
 from epochwise.choosing.batch_size.probes import EngineTrial, ReadySize, Watched
 from epochwise.choosing.batch_size.trial import Branch, Pair
+from epochwise.counting.plan import Plan
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.given import in_order
 from epochwise.data.order import Order
@@ -59,7 +60,6 @@ from epochwise.engines.probing import NoProbe
 from epochwise.engines.select import engine_for
 from epochwise.events import IterationsDone
 from epochwise.framework import keep_compiled_programs, select_backend
-from epochwise.plan import Plan
 from epochwise.record import versions
 
 SIZES = tuple(2**power for power in range(4, 13))

@@ -39,9 +39,9 @@ import numpy as np
 
 import epochwise
 from epoch_tasks import TASKS, WRONG_LABELS, Arrays, Task
-from epochwise.curve import forecast
 from epochwise.events import EpochDone, Event
 from epochwise.record import versions
+from epochwise.rules.curve import forecast
 
 EPOCHS = 50
 SEEDS = (0, 1, 2)

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from epochwise.counting.plan import Plan
 from epochwise.events import (
     EngineDescription,
     EpochBegun,
@@ -38,7 +39,6 @@ from epochwise.events import (
     Stopped,
     StopReason,
 )
-from epochwise.plan import Plan
 from epochwise.record import Header, Recorder, RunFolder, Tally
 
 BATCH = 64

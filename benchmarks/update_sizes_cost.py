@@ -30,12 +30,12 @@ def engine_and_course() -> tuple[Any, Any]:
     """Return the engine of the first network and a course of one epoch."""
     import keras
 
+    from epochwise.counting.plan import Plan
     from epochwise.data.feed import ArrayFeed
     from epochwise.data.order import Order
     from epochwise.data.samples import Samples
     from epochwise.engines.select import engine_for
     from epochwise.loop import Course
-    from epochwise.plan import Plan
 
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (SAMPLES, 28, 28), dtype=np.uint8)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from epochwise.counting.position import Position
 from epochwise.events import StopReason
-from epochwise.position import Position
 from epochwise.record import json_text
-from epochwise.stopping import Seen, StopRule, from_json, to_json
+from epochwise.rules import Seen, StopRule, from_json, to_json
 
 NAN = float("nan")
 INF = float("inf")

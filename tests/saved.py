@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from epochwise.position import Position
-from epochwise.state import TrainingState
+from epochwise.counting.position import Position
+from epochwise.events import TrainingState
 
 
 def state_at(iterations: int, *, scale: int = 1, **memories: object) -> TrainingState:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 
 import numpy as np
 
+from epochwise.counting.plan import Plan
 from epochwise.data.samples import Array
 from epochwise.events import (
     EngineDescription,
@@ -26,7 +27,6 @@ from epochwise.events import (
     Stopped,
     StopReason,
 )
-from epochwise.plan import Plan
 from epochwise.record import Header
 
 ENGINE = EngineDescription(

@@ -159,7 +159,7 @@ def train(asked: Training) -> dict[str, Any]:
     import keras
 
     from epochwise.api import fit, resume
-    from epochwise.stopping import Patience
+    from epochwise.rules import Patience
 
     x, y = data(asked.poison, asked.poison_at)
     listeners: list[Any] = []
@@ -279,10 +279,6 @@ def import_everything(cache: Path) -> None:
     select_backend()
     import jax
     import keras  # noqa: F401
-
-    import epochwise.api
-    import epochwise.engines.on_jax
-    import epochwise.engines.on_keras_callbacks  # noqa: F401
 
     if jax._src.xla_bridge._backends:
         raise AssertionError("JAX has computed already; a fork of it would hang")

@@ -84,7 +84,7 @@ def test_ctrl_c_closes_the_record_and_exits_with_130(images: Path) -> None:
     process = subprocess.Popen(
         command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    for _ in range(600):
+    for _ in range(6000):
         if (folder / "events.jsonl").exists() and "epoch_done" in (
             folder / "events.jsonl"
         ).read_text(encoding="utf-8"):

@@ -17,7 +17,7 @@ from epochwise.choosing.batch_size import probes
 from epochwise.choosing.batch_size.advice import Advice
 from epochwise.errors import DataError, ModelError, PlanError
 from epochwise.record import json_text
-from epochwise.stopping import Target
+from epochwise.rules import Target
 
 L = keras.layers
 RNG = np.random.default_rng(0)

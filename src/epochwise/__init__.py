@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from epochwise.callbacks import EpochCounter as EpochCounter
     from epochwise.choosing.batch_size.watching import NoiseWatch as NoiseWatch
     from epochwise.choosing.worth import worth as worth
+    from epochwise.counting.plan import Plan as Plan
+    from epochwise.counting.position import Position as Position
     from epochwise.data.iterations import Iteration as Iteration
     from epochwise.data.iterations import iterate as iterate
     from epochwise.data.sampler import EpochSampler as EpochSampler
     from epochwise.errors import EpochwiseError as EpochwiseError
-    from epochwise.plan import Plan as Plan
-    from epochwise.position import Position as Position
     from epochwise.record import Run as Run
-    from epochwise.stopping import GeneralizationLoss as GeneralizationLoss
-    from epochwise.stopping import NonFinite as NonFinite
-    from epochwise.stopping import Patience as Patience
-    from epochwise.stopping import ProgressQuotient as ProgressQuotient
-    from epochwise.stopping import SuccessiveRises as SuccessiveRises
-    from epochwise.stopping import Target as Target
-    from epochwise.stopping import TimeLimit as TimeLimit
+    from epochwise.rules import GeneralizationLoss as GeneralizationLoss
+    from epochwise.rules import NonFinite as NonFinite
+    from epochwise.rules import Patience as Patience
+    from epochwise.rules import ProgressQuotient as ProgressQuotient
+    from epochwise.rules import SuccessiveRises as SuccessiveRises
+    from epochwise.rules import Target as Target
+    from epochwise.rules import TimeLimit as TimeLimit
 
 _choose_backend()
 
@@ -39,18 +39,18 @@ _HOMES = {
     "EpochCounter": "epochwise.callbacks",
     "EpochSampler": "epochwise.data.sampler",
     "EpochwiseError": "epochwise.errors",
-    "GeneralizationLoss": "epochwise.stopping",
+    "GeneralizationLoss": "epochwise.rules",
     "Iteration": "epochwise.data.iterations",
-    "NonFinite": "epochwise.stopping",
+    "NonFinite": "epochwise.rules",
     "NoiseWatch": "epochwise.choosing.batch_size.watching",
-    "Patience": "epochwise.stopping",
-    "Plan": "epochwise.plan",
-    "Position": "epochwise.position",
-    "ProgressQuotient": "epochwise.stopping",
+    "Patience": "epochwise.rules",
+    "Plan": "epochwise.counting.plan",
+    "Position": "epochwise.counting.position",
+    "ProgressQuotient": "epochwise.rules",
     "Run": "epochwise.record",
-    "SuccessiveRises": "epochwise.stopping",
-    "Target": "epochwise.stopping",
-    "TimeLimit": "epochwise.stopping",
+    "SuccessiveRises": "epochwise.rules",
+    "Target": "epochwise.rules",
+    "TimeLimit": "epochwise.rules",
     "fit": "epochwise.api",
     "iterate": "epochwise.data.iterations",
     "one_pass": "epochwise.api",

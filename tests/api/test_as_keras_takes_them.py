@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import epochwise
-from epochwise.durations import Duration
+from epochwise.counting.durations import Duration
 from epochwise.errors import DataError, PlanError
 from newcomer import run_as_newcomer
 

@@ -15,9 +15,9 @@ from epochwise.api import resume
 from epochwise.api.settings import Settings, stopping_settings
 from epochwise.errors import ModelError, PlanError
 from epochwise.events import Branched, Event, IterationsDone
-from epochwise.pacing import AutoEpochs
 from epochwise.record import Run, read_run
-from epochwise.stopping import AnyOf, NonFinite, Target, TimeLimit
+from epochwise.rules import AnyOf, NonFinite, Target, TimeLimit
+from epochwise.rules.pacing import AutoEpochs
 from newcomer import run_as_newcomer
 
 RNG = np.random.default_rng(2)

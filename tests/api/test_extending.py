@@ -14,7 +14,7 @@ import pytest
 from epochwise.api import fit, resume
 from epochwise.errors import PlanError
 from epochwise.record import Run
-from epochwise.stopping import NonFinite, Patience, Target, TimeLimit
+from epochwise.rules import NonFinite, Patience, Target, TimeLimit
 from newcomer import run_as_newcomer
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)

@@ -15,7 +15,7 @@ from epochwise.data.order import Order
 from epochwise.errors import DataError, PlanError, RunError
 from epochwise.events import Event, IterationsDone
 from epochwise.record import Run
-from epochwise.stopping import Patience, Target
+from epochwise.rules import Patience, Target
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int32)

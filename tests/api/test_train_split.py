@@ -13,7 +13,7 @@ import pytest
 from epochwise.api import Settings, Source, train
 from epochwise.data.split import split
 from epochwise.engines.on_jax.engine import JaxEngine
-from epochwise.progress import SilentProgress
+from epochwise.terminal.progress import SilentProgress
 
 SAMPLES = 43
 

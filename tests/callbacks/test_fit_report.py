@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from epochwise.callbacks.fit_report import FitPlan
-from epochwise.plan import Plan
+from epochwise.counting.plan import Plan
 
 
 def notes(planned: FitPlan) -> list[str]:

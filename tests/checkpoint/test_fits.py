@@ -11,8 +11,8 @@ import pytest
 
 from epochwise.checkpoint import circumstances, compare, not_compared
 from epochwise.checkpoint.fits import TABLE
+from epochwise.counting.plan import Plan
 from epochwise.errors import RunError
-from epochwise.plan import Plan
 from staged import ENGINE, header_of
 
 DOCS = Path(__file__).parents[2] / "docs/surviving.md"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from epochwise.checkpoint import Checkpoints, Keeper
-from epochwise.durations import Duration
+from epochwise.counting.durations import Duration
+from epochwise.counting.plan import Plan
 from epochwise.errors import RunError
 from epochwise.events import (
     Boundary,
@@ -18,10 +19,9 @@ from epochwise.events import (
     Event,
     Stopped,
     StopReason,
+    TrainingState,
 )
-from epochwise.plan import Plan
 from epochwise.record import RunFolder
-from epochwise.state import TrainingState
 from saved import state_at
 from staged import FakeClock
 

@@ -12,9 +12,9 @@ import pytest
 
 import epochwise
 from epochwise.choosing.worth import Ledger
+from epochwise.counting.position import Position
 from epochwise.errors import RunError
 from epochwise.events import Branched
-from epochwise.position import Position
 from epochwise.record import Evaluation, Run, Seconds, json_text
 
 

@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from epochwise import cli
 from epochwise.cli import console
 from epochwise.cli.plan import duration
+from epochwise.counting.plan import Plan
 from epochwise.errors import EpochwiseError, PlanError, Problem
-from epochwise.plan import Plan
 
 KEYS = [
     "samples",

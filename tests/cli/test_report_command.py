@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from epochwise import cli
-from epochwise.plan import Plan
+from epochwise.counting.plan import Plan
 from epochwise.record import Recorder, RunFolder
 from staged import FakeClock, events_of, header_of
 

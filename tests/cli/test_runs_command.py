@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from epochwise import cli
 from epochwise.cli.runs import epochs_text, state
+from epochwise.counting.plan import Plan
+from epochwise.counting.position import START
 from epochwise.events import StopReason
-from epochwise.plan import Plan
-from epochwise.position import START
 from epochwise.record import Recorder, Run, RunFolder, Seconds, Tally, json_text
 from staged import FakeClock, events_of, header_of, weights
 

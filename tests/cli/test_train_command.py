@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 import epochwise
 from epochwise import cli
 from epochwise.api import Settings, Source
-from epochwise.durations import Duration
+from epochwise.counting.durations import Duration
+from epochwise.counting.plan import Plan
 from epochwise.errors import RunError
 from epochwise.events import Event, StopReason
-from epochwise.plan import Plan
 from epochwise.record import Recorder, Run, RunFolder, Seconds, Tally
-from epochwise.stopping import NonFinite, Patience, Target, TimeLimit
+from epochwise.rules import NonFinite, Patience, Target, TimeLimit
 from staged import FakeClock, events_of, header_of, weights
 
 PLAN = Plan(samples=10, batch_size=4, epochs=3)

@@ -16,8 +16,8 @@ from epochwise.api.material import Given
 from epochwise.choosing.batch_size.advice import SizeRow
 from epochwise.cli.tune import parse_sizes, table
 from epochwise.errors import PlanError
-from epochwise.progress import progress
 from epochwise.record import read_run
+from epochwise.terminal.progress import progress
 
 
 def epochwise_command(command: str) -> tuple[int, str, str]:

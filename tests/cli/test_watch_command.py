@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from epochwise import cli
-from epochwise.plan import Plan
+from epochwise.counting.plan import Plan
 from epochwise.record import Recorder, RunFolder
 from newcomer import newcomer_environment, run_as_newcomer
 from staged import FakeClock, events_of, header_of

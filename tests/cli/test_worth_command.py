@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from epochwise import cli
 from epochwise.choosing.worth import worth
+from epochwise.counting.plan import Plan
 from epochwise.events import Evaluated, Event
-from epochwise.plan import Plan
 from epochwise.record import Recorder, RunFolder, Tally, json_text, read_run
 from staged import FakeClock, events_of, header_of, weights
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from epochwise.counting.plan import Plan
 from epochwise.data import feed as feeds
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.order import Order
 from epochwise.data.samples import Samples
-from epochwise.plan import Plan
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

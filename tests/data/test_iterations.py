@@ -17,11 +17,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import epochwise
+from epochwise.counting.plan import Plan
+from epochwise.counting.position import START, Position
 from epochwise.data.iterations import Iteration, iterate
 from epochwise.data.order import Order
 from epochwise.errors import PlanError
-from epochwise.plan import Plan
-from epochwise.position import START, Position
 
 
 def brute_force(plan: Plan, seed: int, *, shuffle: bool = True) -> list[list[int]]:

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 import pytest
 
 import epochwise
+from epochwise.counting.plan import Plan
+from epochwise.counting.position import START
 from epochwise.data.iterations import iterate
 from epochwise.data.sampler import EpochSampler
 from epochwise.errors import DataError, PlanError
-from epochwise.plan import Plan
-from epochwise.position import START
 
 
 class AheadLoader:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from epochwise.counting.plan import Plan
 from epochwise.data.iterations import iterate
-from epochwise.plan import Plan
 from programs import run_program
 
 SHARED = """

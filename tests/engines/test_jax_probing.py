@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from epochwise.choosing.batch_size.pilot import noise_at, probe_size
+from epochwise.counting.plan import Plan
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.order import Order
 from epochwise.data.samples import Samples
 from epochwise.engines.probing import NoProbe
 from epochwise.engines.select import engine_for, probe_for
 from epochwise.errors import ModelError
-from epochwise.plan import Plan
 
 if keras.config.backend() != "jax":
     pytest.skip("the probe is of the JAX engine", allow_module_level=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from epochwise import loop
+from epochwise.counting.plan import Plan
 from epochwise.data.feed import ArrayFeed, Window
 from epochwise.data.order import Order
 from epochwise.data.samples import Samples
@@ -19,7 +20,6 @@ from epochwise.engines.shrinking import ShrinkingEngine
 from epochwise.errors import ModelError
 from epochwise.events import IterationsDone, Stopped
 from epochwise.loop import Course
-from epochwise.plan import Plan
 
 L = keras.layers
 RNG = np.random.default_rng(2)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from epochwise.counting.plan import Plan
 from epochwise.errors import RunError
 from epochwise.events import IterationsDone, StopReason
-from epochwise.plan import Plan
 from epochwise.record import Recorder, Run, RunFolder, Seconds, Tally, find_run, read_run
 from epochwise.record.reading import run_folders
 from epochwise.record.recorder import EVENTS_FILE, LOSS_FILE

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from epochwise.counting.plan import Plan
 from epochwise.events import EpochBegun, IterationsDone, RunBegun
-from epochwise.plan import Plan
 from epochwise.record import RunFolder
 from epochwise.record.tensorboard import FOLDER, EventFiles, scalars
 from staged import events_of, loss_of

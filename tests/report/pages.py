@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from epochwise.counting.plan import Plan
 from epochwise.events import Event
-from epochwise.plan import Plan
 from epochwise.record import Header, Recorder, RunFolder, Tally
 from epochwise.report import page, read_story
 from staged import FakeClock, events_of, header_of, weights

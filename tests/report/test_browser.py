@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from pages import PLAN, keep, page_of, read_page
 
+from epochwise.counting.plan import Plan
 from epochwise.events import EpochDone, Evaluated, Event, IterationsDone
-from epochwise.plan import Plan
 from epochwise.record import read_run
 from epochwise.report import page, read_story
 from staged import events_of, header_of

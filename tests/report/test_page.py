@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from pages import PLAN, ReadPage, keep, page_of, read_page
 
+from epochwise.counting.plan import Plan
 from epochwise.errors import RunError
 from epochwise.events import BestEvaluation, Evaluated, IterationsDone, Stopped, StopReason
-from epochwise.plan import Plan
 from epochwise.record import read_run
 from epochwise.report import page, read_story
 from staged import events_of, header_of

@@ -17,16 +17,16 @@ from epochwise.choosing.batch_size.learning_rate import family_of
 from epochwise.choosing.batch_size.probes import EngineTrial, Watched
 from epochwise.choosing.batch_size.study import Study, Wishes
 from epochwise.choosing.batch_size.trial import Pair
-from epochwise.counts import even_batch_size
+from epochwise.counting.counts import even_batch_size
+from epochwise.counting.numbers import whole_number
+from epochwise.counting.plan import Plan
 from epochwise.data.feed import ArrayFeed, Feed
 from epochwise.data.samples import Samples, leaves
 from epochwise.engines.select import probe_for
 from epochwise.errors import DataError, ModelError, PlanError
 from epochwise.models import constant_rate
-from epochwise.numbers import whole_number
-from epochwise.plan import Plan
-from epochwise.stopping import Target, parse_target
-from epochwise.stopping.metrics import VALIDATION, better_of
+from epochwise.rules import Target, parse_target
+from epochwise.rules.metrics import VALIDATION, better_of
 
 SMALLEST, LARGEST = 16, 4096
 """Ends of the sizes that are tried unless told [samples]."""

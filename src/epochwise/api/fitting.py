@@ -26,7 +26,9 @@ from epochwise.api.settings import (
     length_settings,
     stopping_settings,
 )
-from epochwise.counts import Remainder
+from epochwise.counting.counts import Remainder
+from epochwise.counting.durations import Duration
+from epochwise.counting.numbers import whole_number
 from epochwise.data.batches import is_batches
 from epochwise.data.given import (
     ClassWeight,
@@ -34,17 +36,14 @@ from epochwise.data.given import (
     refuse_beside_batches,
     refuse_initial_epoch,
 )
-from epochwise.durations import Duration
 from epochwise.engines.select import check_compiled, on_device
 from epochwise.errors import PlanError
-from epochwise.events import Listener
+from epochwise.events import Listener, TrainingState
 from epochwise.exits import telling_exits
 from epochwise.framework import framework_limits, select_backend
 from epochwise.loop.course import Keep
-from epochwise.numbers import whole_number
-from epochwise.progress import Progress, progress, resume_call
 from epochwise.record import Header, Run, RunFolder, Tally, locked, require_free, run_path
-from epochwise.state import TrainingState
+from epochwise.terminal.progress import Progress, progress, resume_call
 
 
 @telling_exits()
@@ -101,7 +100,7 @@ def fit(
         epochs: passes over the data, `None` for 1 or as many as `iterations` make [epochs].
             `"auto"` trains at a constant rate until the validation part no longer
             improves, then lets the rate go down, and keeps the best weights
-            (`epochwise.pacing`).
+            (`epochwise.rules.pacing`).
         verbose: 0 for silence, 1 for a live line, 2 for a line an epoch.
         callbacks: Keras callbacks, several, one or `None`.
         validation_split: the share of the samples held out for validation, in [0, 1),
@@ -134,7 +133,7 @@ def fit(
         segments: how segments are executed; `None` follows from model and device.
         listeners: plug-ins with a method `on_event`.
         stop: rules that may end the run before its plan does, one or several
-            (`epochwise.stopping` has `Patience`, `Target`, `TimeLimit` and others); a
+            (`epochwise.rules` has `Patience`, `Target`, `TimeLimit` and others); a
             loss that is not finite always ends it, unless this is an empty list.
         best_metric: the metric of the validation part by which the best weights are
             told; `None` for that of the first rule, or `val_loss`.
@@ -221,7 +220,7 @@ def fit(
         require_free(kept_in)
     listeners = checked(listeners)
     select_backend()
-    from epochwise.engines.on_keras_callbacks import listed  # imports the framework
+    from epochwise.callbacks.keras_callbacks import listed  # imports the framework
 
     callbacks = listed(callbacks)
     settings = replace(settings, **framework_limits())
@@ -288,7 +287,7 @@ def trained(
         tally: of a run that goes on: what happened before.
         state: of a run that goes on.
     """
-    from epochwise.engines.on_keras_callbacks import KerasCallbacks
+    from epochwise.callbacks.keras_callbacks import KerasCallbacks
 
     tally = Tally() if tally is None else tally
     for sentence in job.settings.limits:

@@ -16,8 +16,8 @@ from epochwise.data.samples import Samples
 from epochwise.engines.base import Engine
 from epochwise.engines.select import engine_for
 from epochwise.loop import Course
-from epochwise.stopping import check_metric
-from epochwise.stopping.metrics import VALIDATION
+from epochwise.rules import check_metric
+from epochwise.rules.metrics import VALIDATION
 
 _OF_VALIDATION = " of validation_data"
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from epochwise.api.settings import Settings
+from epochwise.counting.numbers import hold_whole_numbers
+from epochwise.counting.plan import Plan
 from epochwise.data.batches import BatchFeed, is_batches
 from epochwise.data.feed import ArrayFeed, Feed
 from epochwise.data.given import (
@@ -25,8 +27,6 @@ from epochwise.data.given import (
 from epochwise.data.order import Order
 from epochwise.data.samples import Array, Samples, leaves
 from epochwise.data.split import Split, split
-from epochwise.numbers import hold_whole_numbers
-from epochwise.plan import Plan
 from epochwise.record import data_described, data_sha256
 
 

@@ -19,6 +19,8 @@ from epochwise.api.training import (
     share_held_out,
 )
 from epochwise.choosing.one_pass import Answer, answer, measure, planned
+from epochwise.counting.numbers import whole_number
+from epochwise.counting.plan import Plan
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.given import given_samples, given_validation, in_order
 from epochwise.data.order import Indices, Order, position_seed
@@ -35,9 +37,7 @@ from epochwise.errors import PlanError, TrainingError
 from epochwise.events import Evaluated
 from epochwise.exits import telling_exits
 from epochwise.framework import import_keras, select_backend
-from epochwise.numbers import whole_number
-from epochwise.plan import Plan
-from epochwise.stopping import AnyOf
+from epochwise.rules import AnyOf
 
 EVALUATED_AT_ONCE = 250
 """Samples in a batch of evaluation [samples]."""

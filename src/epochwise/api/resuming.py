@@ -26,17 +26,16 @@ from epochwise.checkpoint import (
     compare,
     not_compared,
 )
+from epochwise.counting.numbers import whole_number
+from epochwise.counting.plan import Plan
 from epochwise.data.given import ClassWeight
 from epochwise.engines.select import check_compiled
 from epochwise.errors import DataError, PlanError
-from epochwise.events import Listener
+from epochwise.events import Listener, TrainingState
 from epochwise.exits import telling_exits
 from epochwise.framework import select_backend
 from epochwise.framework.threads import THREADS_VARIABLES, use_threads
 from epochwise.models import rate_after, schedule_of, stretch_schedule
-from epochwise.numbers import whole_number
-from epochwise.plan import Plan
-from epochwise.progress import Progress, progress
 from epochwise.record import (
     NOTHING_DONE,
     Header,
@@ -48,8 +47,8 @@ from epochwise.record import (
     read_tally,
     run_path,
 )
-from epochwise.state import TrainingState
-from epochwise.stopping import NonFinite, StopRule
+from epochwise.rules import NonFinite, StopRule
+from epochwise.terminal.progress import Progress, progress
 
 Schedule = Literal["keep", "rescale"]
 """What becomes of a learning-rate schedule when a run is made longer."""
@@ -204,7 +203,7 @@ def go_on(
             job, header = prepared.job, prepared.header(stored.header.arguments)
         else:
             job = _job_of(folder, model, given, settings)
-            from epochwise.engines.on_keras_callbacks import listed  # imports the framework
+            from epochwise.callbacks.keras_callbacks import listed  # imports the framework
 
             callbacks = listed(callbacks)
             header = header_of_arrays(job, given)

@@ -16,9 +16,8 @@ from epochwise.api.keeping import Kept
 from epochwise.engines.base import Engine
 from epochwise.engines.shrinking import ShrinkingEngine
 from epochwise.errors import PlanError
-from epochwise.events import IterationsDone, Listener, Stopped, StopReason
+from epochwise.events import IterationsDone, Listener, Stopped, StopReason, TrainingState
 from epochwise.record import Tally
-from epochwise.state import TrainingState
 
 INTERRUPTED = "interrupt"
 TERMINATED = "terminated"

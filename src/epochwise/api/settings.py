@@ -9,15 +9,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from epochwise.counts import Remainder
+from epochwise.counting.counts import Remainder
+from epochwise.counting.durations import Duration
+from epochwise.counting.numbers import hold_whole_numbers, whole_number
+from epochwise.counting.plan import Plan
+from epochwise.counting.solving import exact_epochs
 from epochwise.data.split import check_share
-from epochwise.durations import Duration
 from epochwise.errors import PlanError, Problem, RunError
 from epochwise.loop.course import Keep
-from epochwise.numbers import hold_whole_numbers, whole_number
-from epochwise.pacing import AutoEpochs, Pacing, Steady
-from epochwise.plan import Plan, exact_epochs
-from epochwise.stopping import (
+from epochwise.rules import (
     AnyOf,
     Best,
     NonFinite,
@@ -26,7 +26,8 @@ from epochwise.stopping import (
     rule_from_json,
     rule_to_json,
 )
-from epochwise.stopping.metrics import check_direction
+from epochwise.rules.metrics import check_direction
+from epochwise.rules.pacing import AutoEpochs, Pacing, Steady
 
 DEFAULT_BATCH_SIZE = 32
 """Samples per weight update where nobody says it, as in Keras [samples / iteration]."""

@@ -37,6 +37,7 @@ from epochwise.choosing.sweep import (
     table,
     trials,
 )
+from epochwise.counting.numbers import hold_whole_numbers, whole_number
 from epochwise.data.given import (
     ClassWeight,
     given_samples,
@@ -58,7 +59,6 @@ from epochwise.events import Listener
 from epochwise.exits import telling_exits
 from epochwise.framework import import_keras, select_backend
 from epochwise.models import check_learning_rate
-from epochwise.numbers import hold_whole_numbers, whole_number
 from epochwise.record import Recorder, Run, RunFolder, Tally, json_text, read_run, run_path
 
 FORMAT = 1

@@ -17,7 +17,8 @@ from epochwise.api.keeping import Kept, header_of, keeping
 from epochwise.api.material import material_of_samples, parted_samples
 from epochwise.api.running import carry_out
 from epochwise.api.settings import Settings
-from epochwise.counts import even_batch_size
+from epochwise.counting.counts import even_batch_size
+from epochwise.counting.position import START
 from epochwise.data import sources
 from epochwise.data.given import in_order
 from epochwise.data.order import Indices
@@ -25,10 +26,9 @@ from epochwise.data.samples import Dataset, Samples, leaves
 from epochwise.data.split import Split
 from epochwise.engines.select import import_framework, on_device
 from epochwise.errors import PlanError, RunError
+from epochwise.events import TrainingState
 from epochwise.exits import telling_exits
 from epochwise.framework import framework_limits, keep_compiled_programs, select_backend
-from epochwise.position import START
-from epochwise.progress import Progress
 from epochwise.record import (
     RUNS_FOLDER,
     Header,
@@ -41,7 +41,7 @@ from epochwise.record import (
     run_name,
     versions,
 )
-from epochwise.state import TrainingState
+from epochwise.terminal.progress import Progress
 
 if TYPE_CHECKING:
     from epochwise.api.advising import Question

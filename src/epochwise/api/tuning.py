@@ -18,6 +18,7 @@ from epochwise.api.material import Given
 from epochwise.api.settings import Settings
 from epochwise.api.training import Clock, Source, keep_advice, prepare
 from epochwise.choosing.batch_size.advice import Advice
+from epochwise.counting.numbers import whole_number
 from epochwise.data.batches import is_batches
 from epochwise.data.given import ClassWeight, given_samples
 from epochwise.engines.select import check_compiled, check_inputs
@@ -25,10 +26,9 @@ from epochwise.errors import DataError
 from epochwise.exits import telling_exits
 from epochwise.framework import select_backend
 from epochwise.models import unchanged
-from epochwise.numbers import whole_number
-from epochwise.progress import Progress
 from epochwise.record import RunFolder
-from epochwise.stopping.metrics import VALIDATION
+from epochwise.rules.metrics import VALIDATION
+from epochwise.terminal.progress import Progress
 
 HELD_OUT = 0.1
 """The share held out to compare by, where no validation part is given."""

@@ -30,6 +30,8 @@ from epochwise.callbacks.model_counts import (
     numbers,
     samples_counted,
 )
+from epochwise.counting.plan import Plan
+from epochwise.counting.position import START
 from epochwise.engines.values import count_updates
 from epochwise.errors import PlanError
 from epochwise.events import (
@@ -43,9 +45,6 @@ from epochwise.events import (
     Stopped,
     StopReason,
 )
-from epochwise.output import lasting
-from epochwise.plan import Plan
-from epochwise.position import START
 from epochwise.record import (
     RUNS_FOLDER,
     Header,
@@ -56,6 +55,7 @@ from epochwise.record import (
     run_name,
     versions,
 )
+from epochwise.terminal.output import lasting
 
 Logs = Mapping[str, Any] | None
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from epochwise.counting.cautions import Caution
+from epochwise.counting.plan import Plan
 from epochwise.errors import Problem
-from epochwise.plan import Caution, Plan
-from epochwise.progress import plan_line
 from epochwise.record import Run
+from epochwise.terminal.progress import plan_line
 
 _SHOWN = 6
 """Most epochs that a line lists one by one."""

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from epochwise.checkpoint.manifest import FileDigest, Manifest
+from epochwise.counting.position import Position
 from epochwise.errors import RunError
-from epochwise.position import Position
+from epochwise.events import TrainingState
 from epochwise.record import RunFolder
 from epochwise.record.tensors import decoded, encoded
-from epochwise.state import TrainingState
 from epochwise.storage.disk import Chunk
 from epochwise.storage.folder import TEMPORARY
 
@@ -77,7 +77,7 @@ class Checkpoints:
         >>> import tempfile
         >>> from pathlib import Path
         >>> import numpy as np
-        >>> from epochwise.position import START
+        >>> from epochwise.counting.position import START
         >>> checkpoints = Checkpoints(RunFolder(Path(tempfile.mkdtemp())))
         >>> state = TrainingState(
         ...     position=START, arrays={"trainable/0": np.ones(2)}, memories={"best": 0.5}

@@ -9,10 +9,10 @@ from typing import Any
 
 from epochwise.checkpoint.checkpoints import Checkpoint, Checkpoints
 from epochwise.checkpoint.saving import Saver
-from epochwise.durations import Duration
+from epochwise.counting.durations import Duration
+from epochwise.counting.position import START, Position
 from epochwise.errors import EpochwiseError
 from epochwise.events import Boundary, CheckpointCommitted, CheckpointFailed, Event, Stopped
-from epochwise.position import START, Position
 
 
 class Keeper:

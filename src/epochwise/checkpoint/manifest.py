@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from epochwise.counting.position import Position
 from epochwise.errors import RunError
-from epochwise.position import Position
 from epochwise.record import json_text
 from epochwise.record.jsontext import NOT_FINITE
 

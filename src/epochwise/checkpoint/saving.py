@@ -12,7 +12,7 @@ from typing import Any
 
 from epochwise.checkpoint.checkpoints import Checkpoint, Checkpoints
 from epochwise.errors import EpochwiseError
-from epochwise.state import TrainingState
+from epochwise.events import TrainingState
 
 
 class Saver:
@@ -31,7 +31,7 @@ class Saver:
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from epochwise.position import START
+        >>> from epochwise.counting.position import START
         >>> from epochwise.record import RunFolder
         >>> checkpoints = Checkpoints(RunFolder(Path(tempfile.mkdtemp())))
         >>> state = TrainingState(position=START, arrays={}, memories={})

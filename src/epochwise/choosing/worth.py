@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from epochwise.curve import (
+from epochwise.errors import RunError
+from epochwise.record import Evaluation, Run, StoredRun
+from epochwise.rules.curve import (
     FEWEST_FOR_FORECAST,
     forecast,
     lasting_end,
@@ -20,8 +22,6 @@ from epochwise.curve import (
     rise_began,
     scatter,
 )
-from epochwise.errors import RunError
-from epochwise.record import Evaluation, Run, StoredRun
 
 SIGNIFICANT = 2.0
 """Standard errors that a gain must exceed to count."""
@@ -220,7 +220,7 @@ def worth(run: Run | StoredRun) -> Ledger:
 
     Example:
         >>> from epochwise.record import Seconds
-        >>> from epochwise.position import Position
+        >>> from epochwise.counting.position import Position
         >>> evaluations = [
         ...     Evaluation(
         ...         position=Position(epochs_done=e, iterations_done=10 * e),

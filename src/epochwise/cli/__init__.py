@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from epochwise.cli import console
 from epochwise.errors import EpochwiseError, ModelError, near
 from epochwise.exits import place_in_their_code, raised_by_theirs
-from epochwise.output import guard_standard_streams
+from epochwise.terminal.output import guard_standard_streams
 
 UsageError: Any = typer.BadParameter.__base__
 """What the command line's own parser raises."""

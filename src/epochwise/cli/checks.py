@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from epochwise.counting.plan import Plan
 from epochwise.data import sources
 from epochwise.data.split import check_share
 from epochwise.errors import EpochwiseError, PlanError, Problem
-from epochwise.plan import Plan
 
 _ANY_SAMPLES = 10**15
 """Stands for the number of samples while it is not known: any plan fits in so many."""

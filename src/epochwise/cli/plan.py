@@ -11,8 +11,8 @@ import typer
 from rich.text import Text
 
 from epochwise.cli.console import as_options, console, show_sentence
+from epochwise.counting.plan import Plan, PlanChanges
 from epochwise.errors import EpochwiseError, PlanError, Problem
-from epochwise.plan import Plan, PlanChanges
 
 LABEL_COLUMNS = 16
 """Width of the column of labels, its margin included."""

@@ -11,8 +11,8 @@ import typer
 
 from epochwise.api import Given, go_on, is_finished
 from epochwise.cli.train import end
-from epochwise.progress import progress
 from epochwise.record import RUNS_FOLDER, Run, find_run, read_run
+from epochwise.terminal.progress import progress
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -14,14 +14,6 @@ import typer
 
 from epochwise.cli.console import console, show_sentence
 from epochwise.errors import RunError
-from epochwise.progress import (
-    metric_texts,
-    number_text,
-    plan_line,
-    resume_call,
-    resume_command,
-    summary,
-)
 from epochwise.record import (
     RUNS_FOLDER,
     Run,
@@ -31,6 +23,14 @@ from epochwise.record import (
     json_text,
     read_run,
     run_folders,
+)
+from epochwise.terminal.progress import (
+    metric_texts,
+    number_text,
+    plan_line,
+    resume_call,
+    resume_command,
+    summary,
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

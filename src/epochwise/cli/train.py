@@ -28,13 +28,13 @@ from epochwise.cli.checks import (
     together,
 )
 from epochwise.cli.options import Drop, HasHeader, Label, Task, columns_of
+from epochwise.counting.durations import Duration
 from epochwise.data import sources
-from epochwise.durations import Duration
 from epochwise.errors import PlanError
 from epochwise.models import check_learning_rate, check_optimizer, parse_model
-from epochwise.progress import progress
 from epochwise.record import Run, json_text, require_free
-from epochwise.stopping import Patience, StopRule, TimeLimit, parse_target
+from epochwise.rules import Patience, StopRule, TimeLimit, parse_target
+from epochwise.terminal.progress import progress
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

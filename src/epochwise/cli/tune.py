@@ -29,9 +29,9 @@ from epochwise.cli.options import Drop, HasHeader, Label, Task, columns_of
 from epochwise.data import sources
 from epochwise.errors import PlanError
 from epochwise.models import check_learning_rate, check_optimizer, parse_model
-from epochwise.progress import progress
 from epochwise.record import json_text, require_free
-from epochwise.stopping import parse_target
+from epochwise.rules import parse_target
+from epochwise.terminal.progress import progress
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from epochwise.counting.plan import Plan
 from epochwise.data.order import Order, index_type
 from epochwise.data.rooms import Rooms
 from epochwise.data.samples import Samples, empty_rows
 from epochwise.data.sparse import SparseRows
-from epochwise.plan import Plan
 
 INDEX_ENTRIES = 1 << 20
 """Most indices in one window of resident data: 4 MiB as int32."""

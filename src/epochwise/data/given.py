@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from epochwise.counting.numbers import whole_number
+from epochwise.counting.plan import Plan
 from epochwise.data.batches import BatchFeed, is_batches
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.order import Indices, Order
@@ -23,8 +25,6 @@ from epochwise.data.samples import Array, Arrays, Samples, is_nested, leaves, ma
 from epochwise.data.sources import from_arrays
 from epochwise.data.sparse import SparseRows
 from epochwise.errors import DataError, PlanError
-from epochwise.numbers import whole_number
-from epochwise.plan import Plan
 
 ClassWeight: TypeAlias = Mapping[int, float] | Sequence[float] | Array | Literal["balanced"]
 """The weight of each class by its number; a class that is not named weighs 1."""

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from epochwise.counting.plan import Plan
+from epochwise.counting.position import START, Position
 from epochwise.data.order import Indices, Order, position_seed, shard
 from epochwise.errors import PlanError, Problem
-from epochwise.plan import Plan
-from epochwise.position import START, Position
 
 _BLOCK_INDICES = 1 << 14
 """About how many indices are made at once, so that each costs little and few are held."""

@@ -38,8 +38,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from epochwise.counting.numbers import noted_whole_number
 from epochwise.errors import PlanError, Problem
-from epochwise.numbers import noted_whole_number
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 """Places of samples in the data set, counted from 0."""

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
+from epochwise.counting.plan import Plan
+from epochwise.counting.position import START, Position
 from epochwise.data.iterations import Iteration, Share, check_position, iterate
 from epochwise.errors import DataError
-from epochwise.plan import Plan
-from epochwise.position import START, Position
 
 Data = TypeVar("Data")
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from epochwise.averages import LogMean
+from epochwise.counting.averages import LogMean
 from epochwise.data.feed import Window
 from epochwise.data.samples import Array
 from epochwise.events import EngineDescription

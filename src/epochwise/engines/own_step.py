@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from epochwise.averages import LogMean, merged_logs
+from epochwise.counting.averages import LogMean, merged_logs
 from epochwise.engines.values import as_numbers
 from epochwise.errors import ModelError
 

@@ -1,7 +1,7 @@
 """The loss and the metrics of each sample, as far as these are means over samples.
 
 They tell how much of a difference between two evaluations is chance; see
-`epochwise.stopping.noise`.
+`epochwise.rules.noise`.
 """
 
 from __future__ import annotations

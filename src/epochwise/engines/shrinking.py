@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from epochwise.averages import LogMean, merged_logs
+from epochwise.counting.averages import LogMean, merged_logs
 from epochwise.data.feed import Window
 from epochwise.data.samples import Array
 from epochwise.engines.base import Engine, Pending, SegmentResult

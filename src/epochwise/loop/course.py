@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from epochwise.counting.plan import Plan
+from epochwise.counting.position import Position
 from epochwise.data.feed import Feed, Window
-from epochwise.pacing import Pacing, Steady
-from epochwise.plan import Plan
-from epochwise.position import Position
-from epochwise.stopping import AnyOf, Best, NonFinite
+from epochwise.rules import AnyOf, Best, NonFinite
+from epochwise.rules.pacing import Pacing, Steady
 
 Keep = Literal["best", "last"]
 """Which weights the model holds once a run is over."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from epochwise.averages import LogMean, averaged, merged_logs
+from epochwise.counting.averages import LogMean, averaged, merged_logs
+from epochwise.counting.position import Position
 from epochwise.data.feed import Feed
 from epochwise.data.samples import Array
 from epochwise.engines.base import Engine, Loaded, Pending, Values
 from epochwise.events import BatchEvaluated, Evaluated
-from epochwise.position import Position
-from epochwise.stopping.metrics import VALIDATION
+from epochwise.rules.metrics import VALIDATION
 
 
 def evaluate(

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
-from epochwise.averages import LogMean
-from epochwise.events import BestEvaluation, StopReason
+from epochwise.counting.averages import LogMean
+from epochwise.counting.position import Position
+from epochwise.events import BestEvaluation, StopReason, TrainingState
 from epochwise.loop.course import Course
-from epochwise.pacing import Turn
-from epochwise.position import Position
-from epochwise.state import TrainingState
-from epochwise.stopping import NoMemory, Seen, StopRule
-from epochwise.stopping.best import BestMemory
-from epochwise.stopping.memory import from_json, to_json
+from epochwise.rules import NoMemory, Seen, StopRule
+from epochwise.rules.best import BestMemory
+from epochwise.rules.memory import from_json, to_json
+from epochwise.rules.pacing import Turn
 
 BEST = "best/"
 """Begins the names of the best weights among a state's arrays."""

@@ -28,7 +28,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
 
-from epochwise.averages import averaged, merged_logs
+from epochwise.counting.averages import averaged, merged_logs
+from epochwise.counting.position import START, Position
 from epochwise.data.feed import Window
 from epochwise.engines.base import Engine, Loaded, Values
 from epochwise.events import (
@@ -43,14 +44,13 @@ from epochwise.events import (
     RunBegun,
     Stopped,
     StopReason,
+    TrainingState,
 )
 from epochwise.loop.course import Course
 from epochwise.loop.diagnosis import diagnose
 from epochwise.loop.evaluation import evaluate, per_sample
 from epochwise.loop.memory import Memory
-from epochwise.position import START, Position
-from epochwise.state import TrainingState
-from epochwise.stopping import NonFinite, Seen, notes
+from epochwise.rules import NonFinite, Seen, notes
 
 FIRST_SEGMENT = 8
 """Iterations in the first segment, which tells how long one takes."""

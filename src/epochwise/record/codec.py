@@ -17,9 +17,9 @@ from typing import Any, get_args
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from epochwise.counting.plan import Plan
+from epochwise.counting.position import Position
 from epochwise.events import BatchEvaluated, Boundary, Event, RunBegun
-from epochwise.plan import Plan
-from epochwise.position import Position
 from epochwise.record.jsontext import number
 
 NOT_RECORDED: tuple[type[Event], ...] = (Boundary, BatchEvaluated)
@@ -40,7 +40,7 @@ def event_row(event: Event) -> dict[str, Any]:
 
     Example:
         >>> from epochwise.events import EvaluationBegun
-        >>> from epochwise.position import START
+        >>> from epochwise.counting.position import START
         >>> event_row(EvaluationBegun(epoch_index=0, position=START))["event"]
         'evaluation_begun'
     """

@@ -11,8 +11,8 @@ from datetime import datetime
 from importlib import metadata
 from typing import Any
 
+from epochwise.counting.plan import Plan
 from epochwise.errors import RunError
-from epochwise.plan import Plan
 from epochwise.record.jsontext import json_text
 from epochwise.storage.folder import RunFolder
 

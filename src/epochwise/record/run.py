@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from epochwise.counting.plan import Plan
+from epochwise.counting.position import Position
 from epochwise.events import BestEvaluation, Branched, EngineDescription, StopReason
-from epochwise.plan import Plan
-from epochwise.position import Position
 from epochwise.record.jsontext import jsonable, number
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from epochwise.counting.plan import Plan
+from epochwise.counting.position import START, Position
 from epochwise.events import (
     BestEvaluation,
     Branched,
@@ -25,8 +27,6 @@ from epochwise.events import (
     Stopped,
     StopReason,
 )
-from epochwise.plan import Plan
-from epochwise.position import START, Position
 from epochwise.record.run import Evaluation, Run, Seconds
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from epochwise.choosing.worth import Entry, Ledger, accuracy_of
-from epochwise.curve import proportion_error
-from epochwise.plan import Plan
+from epochwise.counting.plan import Plan
 from epochwise.report.evidence import evidence_facts
 from epochwise.report.ledger import best_accuracy, first_gain
 from epochwise.report.phrases import Fact
 from epochwise.report.story import Pass, Story
+from epochwise.rules.curve import proportion_error
 
 FIRST_ITERATIONS = 10
 """How many losses at the beginning are averaged to tell where the loss started."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from epochwise.choosing.worth import Entry, Gain, Ledger, accuracy_of, worth
-from epochwise.curve import proportion_error
 from epochwise.errors import RunError
 from epochwise.record import Evaluation, Run
 from epochwise.report.story import Pass, Story
+from epochwise.rules.curve import proportion_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import TypeAlias
 
-from epochwise.progress import number_text, seconds_text
 from epochwise.report.markup import Html, element, joined, text
 from epochwise.report.words import LANGUAGES, catalog
+from epochwise.terminal.progress import number_text, seconds_text
 
 Fact: TypeAlias = "int | float | str | Fraction"
 """A number or a name of a run."""

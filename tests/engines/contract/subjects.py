@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from epochwise.counting.plan import Plan
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.order import Order
 from epochwise.data.samples import Samples
 from epochwise.engines.base import Engine
 from epochwise.engines.select import engine_for
 from epochwise.events import IterationsDone, RunBegun
-from epochwise.plan import Plan
 
 L = keras.layers
 RNG = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from subjects import weights_of
 import epochwise
 from epochwise.api import resume
 from epochwise.errors import ModelError
-from epochwise.stopping import Target
+from epochwise.rules import Target
 
 BACKEND = keras.config.backend()
 L = keras.layers

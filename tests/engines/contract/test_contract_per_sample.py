@@ -10,11 +10,11 @@ import pytest
 from subjects import INNER, X, Y, linear, network
 
 import epochwise
+from epochwise.counting.position import START
 from epochwise.data.given import in_order
 from epochwise.data.samples import Samples
 from epochwise.engines.select import engine_for
 from epochwise.loop.evaluation import evaluate, per_sample
-from epochwise.position import START
 
 
 def looked_at(model: keras.Model, samples: Samples, batches: int | None = None) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from subjects import Witness, looks_at_iterations
 
 import epochwise
-from epochwise.progress import summary
+from epochwise.terminal.progress import summary
 
 BATCHES = 10
 OVERFLOWING = (2, 5)

@@ -12,7 +12,7 @@ from epochwise.choosing.batch_size.hyperbola import Hyperbola, best_size, fitted
 from epochwise.choosing.batch_size.speed import fit_speed
 from epochwise.choosing.batch_size.study import Study
 from epochwise.choosing.batch_size.trial import Pair
-from epochwise.counts import iterations_per_epoch
+from epochwise.counting.counts import iterations_per_epoch
 
 DEVICES = (2, 4, 8, 16)
 """Numbers of devices for which a choice is told."""

@@ -17,14 +17,14 @@ from epochwise.choosing.batch_size.memory import (
 )
 from epochwise.choosing.batch_size.speed import Timing, timings
 from epochwise.choosing.batch_size.trial import Branch, Pair
+from epochwise.counting.plan import Plan
+from epochwise.counting.position import START
 from epochwise.data.feed import ArrayFeed, Feed, Window
 from epochwise.engines.base import Engine
 from epochwise.engines.memory import is_out_of_memory
 from epochwise.engines.probing import Probe, ProgramMemory
 from epochwise.errors import PlanError
 from epochwise.events import Evaluated
-from epochwise.plan import Plan
-from epochwise.position import START
 
 TIMED_SECONDS = 0.02
 """About how long one timed segment takes [s]."""

@@ -10,13 +10,13 @@ import numpy as np
 
 from epochwise.choosing.batch_size.noise import NoiseDraw, NoiseScale, noise_scale
 from epochwise.choosing.batch_size.pilot import PARTS, draw_of, probe_size
+from epochwise.counting.plan import Plan
 from epochwise.data.feed import ArrayFeed
 from epochwise.data.given import given_samples
 from epochwise.data.order import Order
 from epochwise.engines.select import engine_for, probe_for
 from epochwise.events import Event, IterationsDone
 from epochwise.framework import select_backend
-from epochwise.plan import Plan
 
 POOL = 4096
 """Samples that the gradients are drawn from, at most [samples]."""

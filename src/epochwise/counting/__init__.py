@@ -1,0 +1,1 @@
+"""Exact arithmetic of samples, batches, iterations and epochs; standard library only."""

@@ -1,0 +1,1 @@
+"""What people read on a terminal: numbers and times as text, the progress of a run."""
