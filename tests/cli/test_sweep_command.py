@@ -41,7 +41,7 @@ def test_a_sweep_ends_in_a_table_and_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("command", "what"),
     [
-        ("digits --batch-size 32;64", "--batch-size 32;64 is no list"),
+        ("digits --batch-size 32;64", "--batch-size '32;64' is no list"),
         ("digits --batch-size 32,0", "--batch-size 0"),
         ("digits --learning-rate 1e-3,-1", "-1"),
         ("digits --seeds 0", "--seeds 0"),

@@ -18,6 +18,7 @@ from epochwise.cli.checks import check_counts, check_data, check_split, together
 from epochwise.cli.console import console, show_sentence
 from epochwise.cli.options import Drop, HasHeader, Label, Task, columns_of
 from epochwise.cli.train import EXIT_CODES
+from epochwise.counting.numbers import whole_number
 from epochwise.data import sources
 from epochwise.errors import PlanError
 from epochwise.models import check_optimizer, parse_model
@@ -155,8 +156,9 @@ def asked_of(
             "validation_split=0 leaves nothing to compare by.", "use validation_split=0.2."
         )
     rates = (None,) if learning_rate is None else numbers("learning_rate", learning_rate, float)
+    sizes = numbers("batch_size", batch_size, int)
     return Asked(
-        batch_sizes=numbers("batch_size", batch_size, int),
+        batch_sizes=tuple(whole_number("batch_size", size) for size in sizes),
         learning_rates=rates,
         seeds=tuple(range(seeds)),
         epochs=epochs,

@@ -29,6 +29,7 @@ from epochwise.cli.checks import (
 )
 from epochwise.cli.options import Drop, HasHeader, Label, Task, columns_of
 from epochwise.counting.durations import Duration
+from epochwise.counting.numbers import whole_number
 from epochwise.data import sources
 from epochwise.errors import PlanError
 from epochwise.models import check_learning_rate, check_optimizer, parse_model
@@ -332,7 +333,9 @@ def _patience(told: str, evaluate_every: str | None) -> Patience:
             f"--patience {told} with --evaluate-every {evaluate_every} does not say of what.",
             f"use --patience {told}ep, or a number of iterations as --patience 2000it.",
         )
-    length = Duration.parse(f"{told}ep" if told.isdigit() else told)
+    if told.isdigit():
+        return Patience(metric="val_loss", epochs=whole_number("patience", int(told)))
+    length = Duration.parse(told)
     if length.seconds is not None:
         raise PlanError(
             f"--patience {told} would end at another place on each machine.",

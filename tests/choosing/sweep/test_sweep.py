@@ -192,7 +192,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
         ({"batch_sizes": [16, 16]}, "batch_sizes"),
         ({"seeds": 0}, "seeds"),
         ({"epochs": 0}, "epochs=0"),
-        ({"batch_sizes": [0]}, "batch_size=0"),
+        ({"batch_sizes": [0]}, "batch_sizes=0"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(asked: dict[str, Any], said: str) -> None:

@@ -606,7 +606,7 @@ def unsound(data: Any) -> str | None:
     """Say what is wrong with a data set that was read, or nothing."""
     if not isinstance(data, Dataset):
         return f"returned {data!r}"
-    for part in (data.train, data.test):
+    for part in (data.train, data.validation, data.test):
         if part is None:
             continue
         (x,), (y,) = leaves(part.x), leaves(part.y)
@@ -615,7 +615,10 @@ def unsound(data: Any) -> str | None:
         if not (np.isfinite(x).all() and np.isfinite(y).all()):
             return "holds NaN or infinity"
         classes = data.classes
-        if classes is None:
+        if data.task.kind == "one_hot":
+            if not (y.shape[1] == data.task.outputs and (np.sort(y)[:, :-1] == 0).all()):
+                return f"one-hot rows are {y[:3]}"
+        elif classes is None:
             if y.dtype not in (np.float32, np.int32):
                 return f"targets are {y.dtype}"
         elif y.dtype != np.int32 or y.min() < 0 or y.max() >= len(classes):
