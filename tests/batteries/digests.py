@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -100,10 +101,13 @@ def cut_and_resumed(make: Callable[[], Any], x: Any, y: Any, folder: Path, **ask
     import epochwise
 
     class Cut:
+        pressed = False
+
         def on_event(self, event: Any) -> None:
             position = getattr(event, "position", None)
-            if position is not None and position.iterations_done >= 15:
-                raise KeyboardInterrupt
+            if not self.pressed and position is not None and position.iterations_done >= 15:
+                self.pressed = True
+                signal.raise_signal(signal.SIGINT)
 
     told: dict[str, Any] = {"batch_size": 32, "epochs": 3, "verbose": 0, "seed": 3} | asked
     with contextlib.suppress(KeyboardInterrupt):

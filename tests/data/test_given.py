@@ -97,3 +97,10 @@ def test_validation_data_has_at_most_three_parts() -> None:
     assert list(given_validation({"x": x}).x) == ["x"]
     with pytest.raises(DataError, match="has 4 parts"):
         given_validation((x, y, None, None))
+
+
+@pytest.mark.parametrize("x", [None, [None], (None, None), {"x": None}])
+def test_features_of_none_are_named(x: object) -> None:
+    """L21: nothing given for any input is told as that, and not as a row shape."""
+    with pytest.raises(DataError, match=r"x is None, .* is not optional"):
+        given_samples(x, np.ones((4, 1)))

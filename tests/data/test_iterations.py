@@ -249,7 +249,7 @@ def test_a_batch_larger_than_a_block_is_read_by_each_shard_alone() -> None:
         ({"position": Position(iterations_done=3)}, "belongs to another plan"),
         ({"position": Plan(samples=9, batch_size=4, epochs=2).position(3)}, "another plan"),
         ({"position": Plan(samples=10, batch_size=4, epochs=3).position(9)}, "9 iterations"),
-        ({"shards": 2, "shard_index": 2}, "shard_index=2 is out of range"),
+        ({"shards": 2, "shard_index": 2}, "shard_index=2 is more than 1"),
         ({"shards": 0}, "shards=0"),
         ({"shards": 3}, "leaves 1 of 3 shards without a sample"),
         ({"seed": -1}, "seed=-1"),

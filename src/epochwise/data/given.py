@@ -53,6 +53,12 @@ def given_samples(
         (dtype('float32'), dtype('int32'), [1.0, 5.0])
     """
     refuse_two_weights(sample_weight, class_weight)
+    parts = x.values() if isinstance(x, Mapping) else x if isinstance(x, (list, tuple)) else [x]
+    if len(parts) and all(part is None for part in parts):
+        raise DataError(
+            "x is None, and at least one input of a model is not optional.",
+            "give its features: epochwise.fit(model, x, y).",
+        )
     samples = from_arrays(x, y, weight=sample_weight, text=True).train.map(_as_trained)
     if class_weight is not None:
         return weighed_by_class(samples, class_weight)

@@ -74,13 +74,20 @@ def variables(model: Any) -> list[tuple[str, tuple[int, ...], str]]:
 def optimizer_config(optimizer: Any) -> dict[str, Any]:
     """Return an optimizer's settings by name, as Keras gives them.
 
+    An optimizer, or a schedule in it, that does not tell its settings is told by the name
+    of its class alone.
+
     Args:
         optimizer: a Keras optimizer.
     """
     with warnings.catch_warnings():
         # Keras 3.15 reads its own variables in a way that NumPy 2.4 warns of.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return dict(optimizer.get_config())
+        try:
+            return dict(optimizer.get_config())
+        except NotImplementedError:
+            rate = getattr(optimizer, "_learning_rate", None)
+            return {"learning_rate": type(rate).__name__}
 
 
 def _described_optimizer(optimizer: Any) -> dict[str, Any] | None:
