@@ -97,7 +97,7 @@ def test_a_target_and_a_time_limit_are_gone_on_from(tmp_path: Path) -> None:
 
 def test_a_run_by_iterations_is_made_longer_in_either_unit(tmp_path: Path) -> None:
     """25 iterations of 10 an epoch, then 4 epochs, then 45 iterations."""
-    begun(tmp_path / "run", None, epochs=1, iterations=25)
+    begun(tmp_path / "run", None, epochs=None, iterations=25)
     with pytest.raises(PlanError, match="extend_to_epochs=2, and 2 epochs are planned"):
         longer(tmp_path / "run", extend_to_epochs=2)
     with pytest.raises(PlanError, match="use extend_to_iterations=26 or more"):

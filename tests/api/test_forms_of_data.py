@@ -55,7 +55,10 @@ def optional(listed):
 
 def of_targets():
     a = keras.Input((3,), name="a")
-    model = keras.Model(a, {"u": [L.Dense(1)(a), L.Dense(2)(a)], "v": L.Dense(1)(a)})
+    model = keras.Model(a, {
+        "u": [L.Dense(1, name="one")(a), L.Dense(2, name="two")(a)],
+        "v": L.Dense(1, name="three")(a),
+    })
     model.compile("adam", loss={"u": ["mse", "mse"], "v": "mae"})
     return model
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
 from newcomer import run_as_newcomer
+
+ONE_CORE = """
+import os
+import sys
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+"""
+"""Before anything counts the cores."""
 
 NETWORKS = """
 import json
@@ -80,13 +87,12 @@ def test_a_run_resumed_on_another_number_of_cores_ends_in_the_same_bits(
     tmp_path: Path,
 ) -> None:
     """L41: dense, convolutional and eager; where JAX has computed already, it is said."""
-    one_core = partial(os.sched_setaffinity, 0, {min(os.sched_getaffinity(0))})
     in_folder = partial(run_as_newcomer, folder=tmp_path)
 
     whole = in_folder(TRAIN, environment={"NPROC": "2"}).stdout
-    resumed = in_folder(RESUME, preexec_fn=one_core).stdout
-    refused = in_folder(RESUME_BUILT, preexec_fn=one_core).stdout
-    told = in_folder(RESUME_BUILT, preexec_fn=one_core, environment={"NPROC": "2"}).stdout
+    resumed = in_folder(ONE_CORE + RESUME).stdout
+    refused = in_folder(ONE_CORE + RESUME_BUILT).stdout
+    told = in_folder(ONE_CORE + RESUME_BUILT, environment={"NPROC": "2"}).stdout
 
     assert whole.count("[2, [], ") == 3
     assert resumed == whole
@@ -97,15 +103,14 @@ def test_a_run_resumed_on_another_number_of_cores_ends_in_the_same_bits(
 
 def test_threads_are_kept_on_the_command_line_too(tmp_path: Path) -> None:
     """L41: of a run on eight threads, resumed on one core."""
-    one_core = partial(os.sched_setaffinity, 0, {min(os.sched_getaffinity(0))})
     train = ["train", "digits", "--batch-size", "512", "--quiet", "--epochs"]
     eight = {"NPROC": "8"}
     run_as_newcomer([*train, "2", "--run-dir", "whole"], folder=tmp_path, environment=eight)
     run_as_newcomer([*train, "1", "--run-dir", "run"], folder=tmp_path, environment=eight)
+    resume = ["epochwise", "resume", "run", "--extend-to-epochs", "2", "--quiet"]
     run_as_newcomer(
-        ["resume", "run", "--extend-to-epochs", "2", "--quiet"],
+        f"{ONE_CORE}\nsys.argv = {resume}\nfrom epochwise.cli import main\nmain()\n",
         folder=tmp_path,
-        preexec_fn=one_core,
     )
 
     told = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "run")]

@@ -21,6 +21,7 @@ from keras.src.trainers.compile_utils import CompileLoss
 
 from epochwise.data.samples import Array, Samples, leaves, map_leaves, structure
 from epochwise.data.sources.arrays import first_without
+from epochwise.engines.memory import is_out_of_memory
 from epochwise.engines.values import build, has_own_step, telling_of
 from epochwise.errors import DataError, Problem
 
@@ -83,8 +84,14 @@ class TargetCheck:
         compiled = self._model._compile_loss
         if compiled is None:
             return
+        try:
+            outputs = self._outputs_of(batch)
+        except Exception as error:
+            if is_out_of_memory(error):
+                return  # the engine tries smaller batches
+            raise
         pairing = _Pairing(compiled)
-        pairing(samples.y, self._outputs_of(batch), samples.weight)
+        pairing(samples.y, outputs, samples.weight)
         for loss, target, output, weight in pairing.pairs:
             problem = self._problem(loss, target, output, weight, _named(samples.y, target), of)
             if problem is not None:
