@@ -28,6 +28,7 @@ def run_as_newcomer(
     home: Path | None = None,
     environment: Mapping[str, str] | None = None,
     check: bool = True,
+    closed: Sequence[int] = (),
     **options: Any,
 ) -> subprocess.CompletedProcess[str]:
     """Run code (a string), a script (a path) or `epochwise` (its arguments); return its end.
@@ -37,6 +38,7 @@ def run_as_newcomer(
         folder: the working folder; a new, empty one unless given.
         home: likewise.
         environment: what the user has set, beside `HOME`, `PATH` and `LANG`.
+        closed: streams that are closed when it begins, by their numbers.
         check: whether another exit code than 0 fails the test and shows stderr.
         **options: of `subprocess.run`, such as `input=` or `stdout=`.
     """
@@ -49,8 +51,12 @@ def run_as_newcomer(
             script.write_text(textwrap.dedent(what), encoding="utf-8")
             what = script
         arguments = [what] if isinstance(what, Path) else ["-m", "epochwise", *what]
+        command = [sys.executable, *map(str, arguments)]
+        if closed:  # by a shell, since a function run before the program would need a fork
+            closing = " ".join(f"{stream}>&-" for stream in closed)
+            command = ["sh", "-c", f'exec "$@" {closing}', "sh", *command]
         done = subprocess.run(
-            [sys.executable, *map(str, arguments)],
+            command,
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options,
             cwd=folder or new["folder"],
             env=newcomer_environment(home or new["home"]) | dict(environment or {}),

@@ -194,7 +194,7 @@ def train(asked: Training) -> dict[str, Any]:
                 model,
                 *given,
                 validation_data=validation,
-                batch_size=32 if asked.poison == "input" else BATCH_SIZE,
+                batch_size=None if asked.poison == "input" else BATCH_SIZE,
                 epochs=asked.epochs,
                 stop=Patience(metric="val_loss", epochs=9) if validation else None,
                 run_dir=asked.folder,

@@ -241,7 +241,7 @@ def test_a_target_that_is_never_reached() -> None:
         ({"target": "val_loss=0.5", "validation_split": 0.0}, PlanError, "validation part"),
         ({"seconds": 0}, PlanError, "no time to choose"),
         ({"sizes": []}, PlanError, "no batch size"),
-        ({"sizes": [16, 0]}, PlanError, r"\[0\] is no batch size"),
+        ({"sizes": [16, 0]}, PlanError, "sizes=0 is less than 1"),
         ({"sizes": [16, 1000]}, PlanError, "1000"),
         ({"y": np.zeros(240, np.int32)}, DataError, "nothing to learn"),
         ({"x": lambda: iter([])}, DataError, "batches of its own"),

@@ -204,9 +204,9 @@ def weighed_by_class(
         formula from King and Zeng, Logistic Regression in Rare Events Data, 2001.
 
     Example:
-        >>> samples = given_samples(np.zeros((4, 1)), np.array([0, 0, 0, 1]))
-        >>> weighed_by_class(samples, "balanced").weight.round(3).tolist()
-        [0.667, 0.667, 0.667, 2.0]
+        >>> samples = given_samples(np.zeros((6, 1)), np.array([0, 0, 0, 0, 1, 1]))
+        >>> weighed_by_class(samples, "balanced").weight.tolist()
+        [0.75, 0.75, 0.75, 0.75, 1.5, 1.5]
     """
     refuse_two_weights(samples.weight, class_weight)
     y = _single_target(samples)

@@ -8,7 +8,6 @@ none of these frameworks, and SciPy only where something is sparse.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -101,8 +100,7 @@ def sparse_rows(value: Any, place: str = "x") -> SparseRows | None:
     Raises:
         DataError: it has no axis of samples beside another.
     """
-    scipy_sparse = sys.modules.get("scipy.sparse")
-    if scipy_sparse is not None and scipy_sparse.issparse(value) and value.ndim == 2:
+    if _is_scipys(value) and value.ndim == 2:
         return SparseRows(_added_up(_csr(value)), tuple(map(int, value.shape)))
     found = _coordinates(value)
     if found is None:
@@ -116,6 +114,15 @@ def sparse_rows(value: Any, place: str = "x") -> SparseRows | None:
     columns = np.ravel_multi_index(tuple(coordinates[1:]), shape[1:])
     flat = (shape[0], math.prod(shape[1:]))
     return SparseRows(_added_up(_csr((values, (coordinates[0], columns)), shape=flat)), shape)
+
+
+def _is_scipys(value: Any) -> bool:
+    """Tell whether it is one of SciPy's, without importing what only they need."""
+    if not any(kind.__module__.startswith("scipy.sparse") for kind in type(value).__mro__):
+        return False
+    from scipy.sparse import issparse
+
+    return bool(issparse(value))
 
 
 def _csr(*arguments: Any, **options: Any) -> Any:
@@ -135,8 +142,7 @@ def _added_up(stored: Any) -> Any:
 
 def _coordinates(value: Any) -> tuple[Array, list[Array], tuple[int, ...]] | None:
     """Return the stored numbers, their places by axis, and the shape of what is sparse."""
-    scipy_sparse = sys.modules.get("scipy.sparse")
-    if scipy_sparse is not None and scipy_sparse.issparse(value):
+    if _is_scipys(value):
         coo = value.tocoo()
         return coo.data, list(coo.coords), tuple(map(int, value.shape))
     package, name = type(value).__module__.partition(".")[0], type(value).__name__
