@@ -30,7 +30,7 @@ FOREIGN = re.compile(r"^(?:import|from) (tensorflow|torch)\b", re.MULTILINE)
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_l10_the_block_runs_in_an_empty_home(block: str) -> None:
-    """A reader who copies it into a file gets no error, and needs no other block."""
+    """L10: A reader who copies it into a file gets no error, and needs no other block."""
     if needs := FOREIGN.search(block):
         require(needs[1])
 

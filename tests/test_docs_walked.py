@@ -11,7 +11,7 @@ from walking import WALKED, check, pages_with_commands, walk
 
 @pytest.mark.parametrize("page", WALKED)
 def test_l10_a_reader_who_follows_the_page_sees_what_it_says(page: str, tmp_path: Path) -> None:
-    """Every Python block runs and every command prints the counts that are shown."""
+    """L10: Every Python block runs and every command prints the counts that are shown."""
     walk(page, tmp_path)
 
 

@@ -29,7 +29,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_l14_every_way_to_exit_is_told_with_its_function(way: str, tmp_path: Path) -> None:
-    """With the file, the line and the way; `os._exit` alone cannot be told."""
+    """L14: With the file, the line and the way; `os._exit` alone cannot be told."""
     script = tmp_path / "theirs.py"
     script.write_text(f"import sys\ndef build():\n    {way}\n")
     names: dict[str, Callable[[], None]] = {}
@@ -42,7 +42,7 @@ def test_l14_every_way_to_exit_is_told_with_its_function(way: str, tmp_path: Pat
 
 
 def test_l14_a_signal_is_no_exit_of_theirs() -> None:
-    """Ctrl-C and what the handler of another signal raises come through, and handlers stay."""
+    """L14: Ctrl-C and what another signal's handler raises come through, and handlers stay."""
 
     def leave(*_: object) -> None:
         sys.exit(3)
@@ -60,7 +60,7 @@ def test_l14_a_signal_is_no_exit_of_theirs() -> None:
 
 
 def test_l14_a_thread_that_is_not_the_main_one_can_tell_too() -> None:
-    """Signals are never heard there."""
+    """L14: Signals are never heard there."""
     told: list[object] = []
 
     def work() -> None:
@@ -109,7 +109,7 @@ def build(s, c):
 def test_l14_a_model_file_that_exits_is_an_error_of_the_command(
     arguments: list[str], text: str, told: str, tmp_path: Path
 ) -> None:
-    """When it is imported, when its function is called and when its loss is: exit code 2."""
+    """L14: When it is imported, its function called or its loss: exit code 2."""
     (tmp_path / "net.py").write_text(text)
 
     done = run_as_newcomer([*arguments, "net.py:build"], folder=tmp_path, check=False)
@@ -120,7 +120,7 @@ def test_l14_a_model_file_that_exits_is_an_error_of_the_command(
 
 
 def test_l14_what_fit_is_given_cannot_end_the_script() -> None:
-    """A generator, a callback, a loss, a metric, a layer, a `PyDataset` in a thread."""
+    """L14: A generator, a callback, a loss, a metric, a layer, a `PyDataset` in a thread."""
     done = run_as_newcomer(
         """
         import sys
@@ -202,7 +202,7 @@ def test_ctrl_c_while_the_framework_is_imported_ends_with_130(tmp_path: Path) ->
 
 
 def test_l11_mistakes_of_every_verb_end_with_2_and_a_remedy() -> None:
-    """Never with a signal; `make batteries` makes 500 of them beside busy loops."""
+    """L11: Never with a signal; `make batteries` makes 500 of them beside busy loops."""
     verbs, wrong = exits.make(24, at_once=2)
 
     assert wrong == []
@@ -211,7 +211,7 @@ def test_l11_mistakes_of_every_verb_end_with_2_and_a_remedy() -> None:
 
 
 def test_l11_the_interpreter_waits_for_every_thread_of_ours() -> None:
-    """One that computes when the interpreter ends is unwound, which C++ answers with abort."""
+    """L11: One that computes while the interpreter ends is unwound, and C++ aborts."""
     sources = (ROOT / "src" / "epochwise").rglob("*.py")
 
     assert [path.name for path in sources if "daemon=True" in path.read_text("utf-8")] == []

@@ -27,7 +27,7 @@ print(keras.config.backend(), run.position.iterations_done)
 def test_l10_a_script_trains_twice_on_the_same_backend_in_an_empty_home(
     tmp_path: Path,
 ) -> None:
-    """Keras writes "tensorflow" into its file meanwhile, which nobody chose."""
+    """L10: Keras writes "tensorflow" into its file meanwhile, which nobody chose."""
     told = [run_as_newcomer(FIT, home=tmp_path).stdout for _ in range(2)]
 
     assert told == [f"{INSTALLED[0]} 1\n"] * 2
@@ -37,7 +37,7 @@ def test_l10_a_script_trains_twice_on_the_same_backend_in_an_empty_home(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_l10_the_users_choice_counts(backend: str, tmp_path: Path) -> None:
-    """Of `KERAS_BACKEND`, of Keras's file and of Keras, whichever comes first."""
+    """L10: Of `KERAS_BACKEND`, of Keras's file and of Keras, whichever comes first."""
     if backend not in INSTALLED:
         pytest.skip(f"{backend} is not installed; pip install 'epochwise[{backend}]'")
     (tmp_path / ".keras").mkdir()
@@ -60,7 +60,7 @@ def test_l10_the_users_choice_counts(backend: str, tmp_path: Path) -> None:
 def test_l10_a_file_that_names_no_installed_backend_chooses_none(
     text: str, tmp_path: Path
 ) -> None:
-    """It is as if it were not there."""
+    """L10: It is as if it were not there."""
     home = tmp_path / "keras"
     home.mkdir()
     (home / "keras.json").write_text(text)
@@ -72,7 +72,7 @@ def test_l10_a_file_that_names_no_installed_backend_chooses_none(
 
 
 def test_l10_after_an_import_of_keras_that_failed_the_next_succeeds() -> None:
-    """In a notebook, where the first cell imported Keras without a backend chosen."""
+    """L10: In a notebook, where the first cell imported Keras without a backend chosen."""
     done = run_as_newcomer(
         """
         import sys
@@ -95,7 +95,7 @@ def test_l10_after_an_import_of_keras_that_failed_the_next_succeeds() -> None:
     [("numpy", "The backend 'numpy' of Keras cannot train"), ("tensorflow", "not installed")],
 )
 def test_l10_a_backend_that_cannot_train_is_refused(backend: str, problem: str) -> None:
-    """On the command line: with the setting, and what to do about it."""
+    """L10: On the command line: with the setting, and what to do about it."""
     if backend in INSTALLED:
         pytest.skip(f"{backend} is installed")
 

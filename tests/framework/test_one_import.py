@@ -50,7 +50,7 @@ finally:
 def test_l09_no_two_threads_import_at_the_same_time(
     arguments: list[str], code: int, told: str, tmp_path: Path
 ) -> None:
-    """So none sees what another has half imported, however threads take turns."""
+    """L09: So none sees what another has half imported, however threads take turns."""
     (tmp_path / "table.csv").write_text("a,b\n1,2\n2,3\n")
     text = f"import sys; sys.argv = {['epochwise', *arguments]}\n{WATCHED}"
     done = run_as_newcomer(text, folder=tmp_path, environment=REFUSING, check=False)
@@ -80,7 +80,7 @@ def imports_of_frameworks(path: Path) -> set[str]:
 
 
 def test_l09_one_place_imports_the_framework() -> None:
-    """Beside it only code that has a model: engines, models, callbacks. Loaders call it."""
+    """L09: Only code that has a model imports Keras itself; loaders call the one place."""
     source = ROOT / "src" / "epochwise"
     importing = {
         path.relative_to(source).parts[0]
