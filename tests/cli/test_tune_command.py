@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from epochwise import cli
 from epochwise.api import go_on
-from epochwise.api.material import Given
+from epochwise.api.material import FitData
 from epochwise.choosing.batch_size.advice import SizeRow
 from epochwise.cli.tune import parse_sizes, table
 from epochwise.errors import PlanError
@@ -87,7 +87,7 @@ def test_h11_h13_what_auto_chose_is_used_and_never_chosen_again(data: str) -> No
 
     written = Path("run/advice.json").stat().st_mtime_ns
     source = read_run(Path("run")).header.source
-    run = go_on(Path("run"), None, Given(x=None), shown=progress(0), extend_to_epochs=3)
+    run = go_on(Path("run"), None, FitData(x=None), shown=progress(0), extend_to_epochs=3)
     assert run.plan is not None
     assert run.plan.batch_size == chosen["batch_size"]
     assert run.position.iterations_done == 3 * tuned["plan"]["iterations"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from epochwise.api.advising import Question as Question
     from epochwise.api.fitting import fit as fit
-    from epochwise.api.material import Given as Given
+    from epochwise.api.material import FitData as FitData
     from epochwise.api.passes import one_pass as one_pass
     from epochwise.api.resuming import go_on as go_on
     from epochwise.api.resuming import is_finished as is_finished
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from epochwise.api.tuning import tune_source as tune_source
 
 _HOMES = {
-    "Given": "material",
+    "FitData": "material",
     "Question": "advising",
     "Settings": "settings",
     "Source": "training",
@@ -39,7 +39,7 @@ _HOMES = {
 }
 
 __all__ = [
-    "Given",
+    "FitData",
     "Question",
     "Settings",
     "Source",

@@ -15,7 +15,7 @@ from epochwise.choosing.batch_size.advice import Advice, Goal
 from epochwise.choosing.batch_size.answer import advice_of
 from epochwise.choosing.batch_size.learning_rate import family_of
 from epochwise.choosing.batch_size.probes import EngineTrial, Watched
-from epochwise.choosing.batch_size.study import Study, Wishes
+from epochwise.choosing.batch_size.study import SearchSettings, Study
 from epochwise.choosing.batch_size.trial import Pair
 from epochwise.counting.counts import even_batch_size
 from epochwise.counting.numbers import whole_number
@@ -106,7 +106,7 @@ def advise(job: Job, question: Question) -> Advice:
             watched=watched,
             clock=time.perf_counter,
         ),
-        wishes=Wishes(
+        asked=SearchSettings(
             own=Pair(
                 batch_size=min(sizes, key=lambda size: abs(size - own)),
                 learning_rate=constant_rate(model) if question.tunes_rate else None,

@@ -15,7 +15,7 @@ import numpy as np
 
 from epochwise.api.job import Job, going_on, job_of
 from epochwise.api.keeping import Kept, header_of, keep_model, keeping
-from epochwise.api.material import Given, material_of_given
+from epochwise.api.material import FitData, material_of_given
 from epochwise.api.running import carry_out, checked, pass_on
 from epochwise.api.settings import (
     DEFAULT_BATCH_SIZE,
@@ -166,7 +166,7 @@ def fit(
     """
     start = time.perf_counter()
     refuse_initial_epoch(initial_epoch, epochs)
-    given = Given(
+    given = FitData(
         x=x,
         y=y,
         sample_weight=sample_weight,
@@ -247,7 +247,7 @@ def fit(
     return run
 
 
-def job_of_given(model: Any, given: Given, settings: Settings) -> Job:
+def job_of_given(model: Any, given: FitData, settings: Settings) -> Job:
     """Return the training of a compiled model on the data that its caller gives."""
     began = time.perf_counter()
     check_compiled(model)
@@ -333,7 +333,7 @@ def trained(
     return run
 
 
-def header_of_arrays(job: Job, given: Given) -> Header:
+def header_of_arrays(job: Job, given: FitData) -> Header:
     """Return what is known of a run on a caller's own data before its first iteration."""
     samples = job.material.samples
     x = None if samples is None else samples.x

@@ -31,7 +31,7 @@ from epochwise.record import data_described, data_sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Given:
+class FitData:
     """The data of `fit`, as its caller hands it over; see there.
 
     Args:
@@ -98,7 +98,7 @@ Fitting = Callable[[Samples, Sequence[Samples]], Collection[Samples]]
 """`(example, parts) -> those parts that lie on the device`."""
 
 
-def material_of_given(given: Given, settings: Settings, fitting: Fitting) -> Material:
+def material_of_given(given: FitData, settings: Settings, fitting: Fitting) -> Material:
     """Check what `fit` was given and make feeds of it.
 
     Args:
@@ -220,7 +220,7 @@ def parted_samples(samples: Samples, labels: Array | None, settings: Settings) -
     )
 
 
-def _of_batches(given: Given, settings: Settings, fitting: Fitting) -> Material:
+def _of_batches(given: FitData, settings: Settings, fitting: Fitting) -> Material:
     """Batches that somebody else forms."""
     feed = BatchFeed(
         given.x,
@@ -257,7 +257,7 @@ def _of_batches(given: Given, settings: Settings, fitting: Fitting) -> Material:
     )
 
 
-def _held_out(given: Given, settings: Settings) -> Samples | BatchFeed | None:
+def _held_out(given: FitData, settings: Settings) -> Samples | BatchFeed | None:
     """The validation data that were handed over."""
     if given.validation_data is None:
         return None

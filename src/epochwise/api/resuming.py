@@ -15,7 +15,7 @@ from epochwise.api.fitting import header_of_arrays, job_of_given
 from epochwise.api.fitting import trained as trained_on_arrays
 from epochwise.api.job import Job
 from epochwise.api.keeping import facts, keeping, kept_model
-from epochwise.api.material import Given
+from epochwise.api.material import FitData
 from epochwise.api.running import CUT_OFF, checked, pass_on
 from epochwise.api.settings import Settings, Stop, stopping_settings
 from epochwise.api.training import Clock, Prepared, Source, prepare, trained
@@ -128,7 +128,7 @@ def resume(
         DataError: a run of `fit` was given no data.
         PlanError: the extension is none.
     """
-    given = Given(
+    given = FitData(
         x=x,
         y=y,
         sample_weight=sample_weight,
@@ -161,7 +161,7 @@ def resume(
 def go_on(
     path: Path,
     model: Any,
-    given: Given,
+    given: FitData,
     *,
     shown: Progress,
     callbacks: Any = (),
@@ -337,7 +337,7 @@ def _rules_begin_anew(
     return False
 
 
-def _job_of(folder: RunFolder, model: Any, given: Given, settings: Settings) -> Job:
+def _job_of(folder: RunFolder, model: Any, given: FitData, settings: Settings) -> Job:
     """Return the training of a run of `fit` on the data that its caller gives again."""
     if given.x is None:
         raise DataError(

@@ -14,7 +14,7 @@ import numpy as np
 from epochwise.api.advising import GivenTarget, Question, advise, goal_of
 from epochwise.api.fitting import job_of_given
 from epochwise.api.job import going_on
-from epochwise.api.material import Given
+from epochwise.api.material import FitData
 from epochwise.api.settings import Settings
 from epochwise.api.training import Clock, Source, keep_advice, prepare
 from epochwise.choosing.batch_size.advice import Advice
@@ -120,7 +120,7 @@ def tune(
             "x brings batches of its own, so their size is not to be chosen here.",
             "give x and y as arrays.",
         )
-    given = Given(
+    given = FitData(
         x=x,
         y=y,
         sample_weight=sample_weight,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from epochwise.api import Given, go_on, is_finished
+from epochwise.api import FitData, go_on, is_finished
 from epochwise.cli.train import end
 from epochwise.record import RUNS_FOLDER, Run, find_run, read_run
 from epochwise.terminal.progress import progress
@@ -75,7 +75,7 @@ def resume(
         ended = go_on(
             path,
             None,
-            Given(x=None),
+            FitData(x=None),
             shown=shown,
             extend_to_epochs=extend_to_epochs,
             extend_to_iterations=extend_to_iterations,

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from epochwise.counting.plan import Plan
+from epochwise.data.buffers import BufferPool
 from epochwise.data.order import Order, index_type
-from epochwise.data.rooms import Rooms
 from epochwise.data.samples import Samples, empty_rows
 from epochwise.data.sparse import SparseRows
 
@@ -100,7 +100,7 @@ class ArrayFeed:
         gather: whether the samples of a window are gathered on the host, for data that
             does not fit on the device; else they are resident there.
         epochs_before: epochs of this order that were trained before this run [epochs].
-        rooms: the memory of windows that are gathered.
+        buffers: the memory of windows that are gathered.
     """
 
     train: Samples
@@ -109,7 +109,7 @@ class ArrayFeed:
     part: npt.NDArray[np.signedinteger] | None = None
     gather: bool = False
     epochs_before: int = 0
-    rooms: Rooms = field(default_factory=Rooms)
+    buffers: BufferPool = field(default_factory=BufferPool)
 
     @property
     def resident(self) -> Samples | None:
@@ -186,11 +186,11 @@ class ArrayFeed:
         if self.part is None and not self.order.shuffle and count == capacity:
             first, end = int(rows[0, 0]), int(rows[-1, -1]) + 1
             return self.train.map(lambda leaf: leaf[first:end])
-        return _gather(self.train, rows, capacity, self.rooms)
+        return _gather(self.train, rows, capacity, self.buffers)
 
 
 def _gather(
-    train: Samples, rows: npt.NDArray[np.signedinteger], capacity: int, rooms: Rooms
+    train: Samples, rows: npt.NDArray[np.signedinteger], capacity: int, buffers: BufferPool
 ) -> Samples:
     """Copy the samples of a window into arrays with room for `capacity` batches."""
     flat = rows.ravel()
@@ -200,7 +200,7 @@ def _gather(
         if leaf.dtype == object:
             out = empty_rows((room, *leaf.shape[1:]), object)
         else:
-            out = rooms.empty((room, *leaf.shape[1:]), leaf.dtype)
+            out = buffers.empty((room, *leaf.shape[1:]), leaf.dtype)
             out[flat.size :] = 0
         if isinstance(leaf, SparseRows):
             out[: flat.size] = leaf[flat]

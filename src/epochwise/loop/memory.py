@@ -13,7 +13,7 @@ from epochwise.loop.course import Course
 from epochwise.rules import NoMemory, Seen, StopRule
 from epochwise.rules.best import BestMemory
 from epochwise.rules.memory import from_json, to_json
-from epochwise.rules.pacing import Turn
+from epochwise.rules.pacing import PacingDecision
 
 BEST = "best/"
 """Begins the names of the best weights among a state's arrays."""
@@ -34,7 +34,7 @@ class Decision:
 
     reason: StopReason | None
     is_best: bool
-    turn: Turn
+    turn: PacingDecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -31,7 +31,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class PacingDecision:
     """What is to be done at a boundary.
 
     Args:
@@ -45,7 +45,7 @@ class Turn:
     sentence: str = ""
 
 
-STRAIGHT_ON = Turn()
+STRAIGHT_ON = PacingDecision()
 """Nothing is to be done."""
 
 
@@ -68,7 +68,7 @@ class Pacing(Protocol[Memory]):
     def start(self) -> Memory:
         """Return the memory of a run that has not begun."""
 
-    def update(self, memory: Memory, seen: Seen) -> tuple[Memory, Turn]:
+    def update(self, memory: Memory, seen: Seen) -> tuple[Memory, PacingDecision]:
         """Return the memory with this boundary in it, and what is to be done here."""
 
     def factor(self, memory: Memory, done: int) -> float | None:
@@ -100,7 +100,7 @@ class Steady:
         """See `Pacing.start`."""
         return NoMemory()
 
-    def update(self, memory: NoMemory, seen: Seen) -> tuple[NoMemory, Turn]:
+    def update(self, memory: NoMemory, seen: Seen) -> tuple[NoMemory, PacingDecision]:
         """See `Pacing.update`."""
         del seen
         return memory, STRAIGHT_ON
@@ -245,7 +245,7 @@ class AutoEpochs:
         """See `Pacing.start`."""
         return AutoMemory()
 
-    def update(self, memory: AutoMemory, seen: Seen) -> tuple[AutoMemory, Turn]:
+    def update(self, memory: AutoMemory, seen: Seen) -> tuple[AutoMemory, PacingDecision]:
         """See `Pacing.update`."""
         if memory.turned_at is not None:
             return self._with_end(memory, seen), STRAIGHT_ON
@@ -267,9 +267,9 @@ class AutoEpochs:
                 marked_epochs=seen.epochs_done,
             )
         if not why:
-            return memory, Turn(marks=marks)
+            return memory, PacingDecision(marks=marks)
         memory = self._turned(memory, seen, why)
-        return memory, Turn(marks=marks, branches=True, sentence=memory.sentence)
+        return memory, PacingDecision(marks=marks, branches=True, sentence=memory.sentence)
 
     def factor(self, memory: AutoMemory, done: int) -> float:
         """See `Pacing.factor`. On each stair it is that of the line at its middle."""

@@ -50,8 +50,8 @@ class _Answer:
 
     def _target(self) -> Goal:
         """The user's target, or what the user's own pair came to."""
-        if self.study.wishes.goal is not None:
-            return self.study.wishes.goal
+        if self.study.asked.goal is not None:
+            return self.study.asked.goal
         first = next(iter(self.race.branches.values()))
         watched = self.trial.watched
         return Goal(
@@ -189,7 +189,7 @@ class _Answer:
             epochs=chosen.epochs,
             seconds=chosen.seconds,
             memory_bytes=row.memory_bytes,
-            own=self.choice(study.wishes.own),
+            own=self.choice(study.asked.own),
             runner_up=self.runner_up(),
             least_samples=self.best(float),
             on_devices={devices: self.on_devices(devices) for devices in DEVICES},
@@ -207,7 +207,7 @@ class _Answer:
 
     def _measured(self, chosen: Choice) -> str:
         """The first sentence: what the choice takes, and what the user's own would."""
-        own = self.choice(self.study.wishes.own)
+        own = self.choice(self.study.asked.own)
         if chosen.seconds is None or chosen.epochs is None:
             ahead = self.trial.watched.turned(self.race.branches[self.champion].best)
             return (
@@ -219,14 +219,14 @@ class _Answer:
             f"{_upper(self.champion)} {verb} {self.target} after {chosen.iterations:,} "
             f"iterations ({chosen.epochs:.3g} epochs), {duration(chosen.seconds)} of training"
         )
-        if self.champion == self.study.wishes.own:
+        if self.champion == self.study.asked.own:
             rival = self.runner_up()
             if rival is None or rival.seconds is None:
                 return f"{said}, and nothing else that was run got there."
             return f"{said}; it is your own, and the next best takes {duration(rival.seconds)}."
         if own.seconds is None:
-            return f"{said}; your own {self.study.wishes.own} is not near it."
-        return f"{said}, where your own {self.study.wishes.own} takes {duration(own.seconds)}."
+            return f"{said}; your own {self.study.asked.own} is not near it."
+        return f"{said}, where your own {self.study.asked.own} takes {duration(own.seconds)}."
 
     def _explained(self) -> str:
         """The second sentence: where that size lies between speed and noise."""
@@ -255,7 +255,7 @@ class _Answer:
             yield "The target was not reached in the search: iterations to it continue a curve."
         if self.champion not in self.reached or self.further is None:
             yield "Train longer or make the target easier: no pair's curve leads to it."
-        if len(self.sizes) == 1 < len(self.study.wishes.sizes) and not self.race.too_large:
+        if len(self.sizes) == 1 < len(self.study.asked.sizes) and not self.race.too_large:
             yield (
                 f"Within {duration(self.study.budget)} no other batch size could be run; with "
                 "more seconds the search compares several."

@@ -147,7 +147,7 @@ def _change(losses: Sequence[float], untrained: Sequence[float]) -> tuple[float,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class SearchSettings:
     """What the user asked for.
 
     Args:
@@ -175,7 +175,7 @@ class Study:
 
     Args:
         trial: runs the model.
-        wishes: what was asked for.
+        asked: what was asked for.
         budget: seconds that choosing may take in all [s].
         moments: the noise on the way.
         confirmation: what branches of one checkpoint say of it.
@@ -184,7 +184,7 @@ class Study:
     """
 
     trial: EngineTrial
-    wishes: Wishes
+    asked: SearchSettings
     budget: float = MOST_SECONDS
     moments: list[Moment] = field(default_factory=list)
     confirmation: Confirmation | None = None
@@ -196,20 +196,20 @@ class Study:
 
     def __post_init__(self) -> None:
         """Set the race up; nothing runs yet."""
-        if self.wishes.seconds is not None:
-            self.budget = self.wishes.seconds
-        target = self.wishes.goal
+        if self.asked.seconds is not None:
+            self.budget = self.asked.seconds
+        target = self.asked.goal
         self.race = Race(
             trial=self.trial,
             ground=Ground(
-                sizes=self.wishes.sizes,
+                sizes=self.asked.sizes,
                 rule=self.rule,
                 largest_rate=self._largest_rate,
                 level=None if target is None else self.trial.watched.turned(target.value),
                 spacing=self._spacing,
             ),
             left=self._search_left,
-            champion=self.wishes.own,
+            champion=self.asked.own,
             horizon=0.0,
         )
 
@@ -224,7 +224,7 @@ class Study:
         self._find_stable_rate()
         self._run_pilot()
         for factor in TIMED_FACTORS:
-            self._time(self.wishes.own.batch_size * factor)
+            self._time(self.asked.own.batch_size * factor)
         search(self.race)
         self._confirm()
         search(self.race, factors=(2,), same_rate=True)
@@ -234,12 +234,12 @@ class Study:
             self.trial.time_in_turn()
         self.race.settle()
         self._measure_noise()
-        self._time(self.wishes.sizes[-1])
+        self._time(self.asked.sizes[-1])
 
     @property
     def spent(self) -> float:
         """Seconds spent so far [s]."""
-        return self.trial.clock() - self.wishes.began
+        return self.trial.clock() - self.asked.began
 
     @property
     def noise(self) -> float:
@@ -259,7 +259,7 @@ class Study:
                     rate,
                     before=pair.batch_size,
                     after=batch_size,
-                    family=self.wishes.family,
+                    family=self.asked.family,
                     noise_scale=self.noise,
                 )
             )
@@ -268,7 +268,7 @@ class Study:
     def _search_left(self) -> float:
         """Seconds that the search may still take, by the training as predicted now [s]."""
         predicted = self._predicted_seconds()
-        if self.wishes.seconds is None and predicted is not None:
+        if self.asked.seconds is None and predicted is not None:
             self.budget = budget_of(predicted)
         return SEARCH_SHARE * self.budget - self.spent
 
@@ -279,8 +279,8 @@ class Study:
         if branch is None:
             return None
         samples = self.trial.feed.plan.samples
-        iterations: float | None = self.wishes.epochs * samples / pair.batch_size
-        if self.wishes.goal is not None and level is not None:
+        iterations: float | None = self.asked.epochs * samples / pair.batch_size
+        if self.asked.goal is not None and level is not None:
             iterations = branch.reached(level) or iterations_to(branch.curve, level)
         if iterations is None:
             return None
@@ -295,7 +295,7 @@ class Study:
         """The rate above which training at a size is not expected to be stable."""
         if self.stable_rate is None:
             return math.inf
-        own = Pair(batch_size=self.wishes.own.batch_size, learning_rate=self.stable_rate)
+        own = Pair(batch_size=self.asked.own.batch_size, learning_rate=self.stable_rate)
         scaled = self.rule(own, batch_size).learning_rate
         return max(self.stable_rate, scaled or 0.0)
 
@@ -305,7 +305,7 @@ class Study:
         Raises:
             PlanError: it is.
         """
-        start, target = self.trial.begin(self.wishes.own), self.wishes.goal
+        start, target = self.trial.begin(self.asked.own), self.asked.goal
         level = self.race.ground.level
         if target is not None and level is not None and start.best <= level:
             now = self.trial.watched.turned(start.best)
@@ -317,7 +317,7 @@ class Study:
 
     def _find_stable_rate(self) -> None:
         """Move the user's rate, up while it still learns or down until it does."""
-        own = self.wishes.own.learning_rate
+        own = self.asked.own.learning_rate
         if own is None:
             return
         untrained, first = self._first_losses(0.0), self._first_losses(own)
@@ -339,7 +339,7 @@ class Study:
 
     def _begin_with(self, rate: float, iterations: int) -> None:
         """Begin the search at a lower rate than the user's, and say so."""
-        own = self.wishes.own
+        own = self.asked.own
         self.race.champion = Pair(batch_size=own.batch_size, learning_rate=rate)
         self.notes.append(
             f"With learning rate {own.learning_rate:.3g} the loss got worse in the first "
@@ -348,7 +348,7 @@ class Study:
 
     def _first_losses(self, rate: float) -> list[float] | None:
         """The losses of the first iterations with a rate; `None` without time for them."""
-        own = self.wishes.own.batch_size
+        own = self.asked.own.batch_size
         seconds = self.trial.ready(own).seconds
         room = STABILITY_COST * max(self._search_left(), 0.0) / seconds
         iterations = min(STABILITY_ITERATIONS, int(room))
@@ -369,17 +369,17 @@ class Study:
                 self._checkpoint = self.race.branches[self.race.champion], self.moments[-1]
         self.race.left = self._search_left
         self.race.horizon = self._horizon()
-        if self.wishes.goal is None:
+        if self.asked.goal is None:
             reached = self.race.branches[self.race.champion].best
             self.race.ground = replace(self.race.ground, level=reached)
 
     def _horizon(self) -> float:
         """Seconds of training that the champion is given: its part, or all of it [s]."""
         part = max(self.race.left(), 0.0) / CONTESTS
-        if self.wishes.goal is not None:
+        if self.asked.goal is not None:
             return part
-        own, samples = self.wishes.own.batch_size, self.trial.feed.plan.samples
-        iterations = max(self.wishes.epochs * samples / own, LEAST_ITERATIONS)
+        own, samples = self.asked.own.batch_size, self.trial.feed.plan.samples
+        iterations = max(self.asked.epochs * samples / own, LEAST_ITERATIONS)
         return min(part, iterations * self.trial.ready(own).seconds)
 
     def _measure_noise(self) -> None:
@@ -413,7 +413,7 @@ class Study:
 
     def _time(self, wanted: int) -> None:
         """Make the size nearest to the one wanted ready, if that costs little."""
-        size = min(self.wishes.sizes, key=lambda known: abs(math.log(known / wanted)))
+        size = min(self.asked.sizes, key=lambda known: abs(math.log(known / wanted)))
         if self.trial.cost(size) <= SMALL_COST * self.left():
             self.trial.ready(size)
 

@@ -1,4 +1,4 @@
-"""Memory that windows of samples are copied into, one after the other.
+"""A pool of reusable buffers for gathered windows.
 
 New memory can take longer to get than samples take to copy: the system clears each page
 of it, and may first have to find some. So a window's memory is used again as soon as
@@ -17,16 +17,16 @@ import numpy.typing as npt
 from epochwise.data.samples import Array, aligned_empty
 
 
-class Rooms:
+class BufferPool:
     """Hands out arrays, and their memory again when these are gone.
 
     Example:
-        >>> rooms = Rooms()
-        >>> first = rooms.empty((1000, 2), np.float32)
+        >>> buffers = BufferPool()
+        >>> first = buffers.empty((1000, 2), np.float32)
         >>> address = first.ctypes.data
-        >>> second = rooms.empty((1000, 2), np.float32)  # beside the first
+        >>> second = buffers.empty((1000, 2), np.float32)  # beside the first
         >>> del first
-        >>> rooms.empty((2000,), np.int32).ctypes.data == address
+        >>> buffers.empty((2000,), np.int32).ctypes.data == address
         True
     """
 

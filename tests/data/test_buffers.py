@@ -9,18 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from epochwise.data.rooms import Rooms
+from epochwise.data.buffers import BufferPool
 from epochwise.data.samples import ALIGNMENT, Samples
 from epochwise.engines.on_jax.placing import to_device
 
 
 def test_memory_in_use_is_never_handed_out() -> None:
     """Whatever order arrays and views of them go in, those that are left keep their values."""
-    rooms, rng = Rooms(), random.Random(1)
+    buffers, rng = BufferPool(), random.Random(1)
     held: list[tuple[int, np.ndarray]] = []
     addresses = set()
     for number in range(500):
-        array = rooms.empty((rng.choice([64, 128]), 4), np.int32)
+        array = buffers.empty((rng.choice([64, 128]), 4), np.int32)
         addresses.add(array.ctypes.data)
         array[:] = number
         held.append((number, rng.choice([array, array[3:], array.view(np.int32).T])))
@@ -37,10 +37,10 @@ def test_memory_in_use_is_never_handed_out() -> None:
 
 def test_memory_that_a_device_reads_in_place_is_not_handed_out() -> None:
     """A computation under way keeps its samples, though the caller has let them go."""
-    rooms, results = Rooms(), []
+    buffers, results = BufferPool(), []
     total = jax.jit(lambda data: jnp.sum(jnp.sin(data) ** 2 * 0 + data, dtype=jnp.float32))
     for number in range(40):
-        array = rooms.empty((1 << 18,), np.float32)
+        array = buffers.empty((1 << 18,), np.float32)
         array[:] = number
         placed = to_device(Samples(x=array, private=True))
         results.append(total(placed[0]))
@@ -51,4 +51,4 @@ def test_memory_that_a_device_reads_in_place_is_not_handed_out() -> None:
 
 def test_nothing_is_an_array_too() -> None:
     """Samples without values take no memory."""
-    assert Rooms().empty((3, 0), np.float32).shape == (3, 0)
+    assert BufferPool().empty((3, 0), np.float32).shape == (3, 0)
