@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from epochwise.api.job import Job, going_on, job_of
-from epochwise.api.keeping import Kept, header_of, keep_model, keeping
+from epochwise.api.keeping import KeptRun, header_of, keep_model, keeping
 from epochwise.api.material import FitData, material_of_given
 from epochwise.api.running import carry_out, checked, pass_on
 from epochwise.api.settings import (
@@ -270,7 +270,7 @@ def trained(
     verbose: object = "auto",
     callbacks: Sequence[Any] = (),
     listeners: Iterable[Listener] = (),
-    kept: Kept | None = None,
+    kept: KeptRun | None = None,
     tally: Tally | None = None,
     state: TrainingState | None = None,
 ) -> Run:

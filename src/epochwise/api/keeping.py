@@ -32,7 +32,7 @@ MODEL_FILE = "model.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Kept:
+class KeptRun:
     """A run that is kept on disk.
 
     Args:
@@ -76,7 +76,7 @@ def keeping(
     tensorboard: bool = False,
     resumed: Checkpoint | None = None,
     fits: Mapping[str, Any] | None = None,
-) -> Iterator[Kept]:
+) -> Iterator[KeptRun]:
     """Keep a run in its folder while the context lasts.
 
     Args:
@@ -103,7 +103,7 @@ def keeping(
         )
         wanted = tensorboard or folder.names(TENSORBOARD)
         beside = (EventFiles(folder),) if wanted else ()
-        yield Kept(recorder=recorder, keeper=keeper, beside=beside)
+        yield KeptRun(recorder=recorder, keeper=keeper, beside=beside)
 
 
 def header_of(

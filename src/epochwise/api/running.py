@@ -12,7 +12,7 @@ from typing import Any
 
 from epochwise import loop, models
 from epochwise.api.job import Job, with_microbatches
-from epochwise.api.keeping import Kept
+from epochwise.api.keeping import KeptRun
 from epochwise.engines.base import Engine
 from epochwise.engines.shrinking import ShrinkingEngine
 from epochwise.errors import PlanError
@@ -35,7 +35,7 @@ def carry_out(
     tally: Tally,
     listeners: Sequence[Listener],
     *,
-    kept: Kept | None = None,
+    kept: KeptRun | None = None,
     state: TrainingState | None = None,
     asked_to_stop: Callable[[], StopReason | None] = lambda: None,
     looks_at_iterations: bool = False,

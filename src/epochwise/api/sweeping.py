@@ -140,8 +140,8 @@ class Asked:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Field:
-    """Where the runs of a sweep meet: their data, their networks, one engine.
+class SweepSetup:
+    """What the runs of a sweep share: their data, how a network is made, one engine.
 
     Args:
         asked: what is compared.
@@ -332,7 +332,7 @@ def sweep(
             "validation_data brings batches of its own, and a sweep compares on arrays.",
             "give validation_data=(x, y).",
         )
-    here = Field(
+    here = SweepSetup(
         asked=asked,
         samples=samples,
         evaluated=plain,
@@ -378,7 +378,7 @@ def sweep_source(
     def network(seed: int, rows: Any) -> Any:
         return source.build(dataset, seed=seed, rows=rows).model
 
-    here = Field(
+    here = SweepSetup(
         asked=asked,
         samples=dataset.train,
         held_out=dataset.validation,
@@ -391,7 +391,7 @@ def sweep_source(
 
 
 def held(
-    here: Field,
+    here: SweepSetup,
     folder: Path | None,
     *,
     tell: Callable[[str], None],
@@ -443,7 +443,7 @@ def held(
 
 
 def _entrant(
-    here: Field,
+    here: SweepSetup,
     trial: Trial,
     job: Job,
     folder: Path | None,
@@ -493,7 +493,7 @@ def _entrant(
     )
 
 
-def _open(folder: Path, here: Field, material: Material) -> None:
+def _open(folder: Path, here: SweepSetup, material: Material) -> None:
     """Make the folder of a sweep, or check that it is that of this one.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from epochwise import loop, models
 from epochwise.api.job import Job, job_of
-from epochwise.api.keeping import Kept, header_of, keeping
+from epochwise.api.keeping import KeptRun, header_of, keeping
 from epochwise.api.material import material_of_samples, parted_samples
 from epochwise.api.running import carry_out
 from epochwise.api.settings import Settings
@@ -425,7 +425,7 @@ def _validated_at_once(
 
 def trained(
     prepared: Prepared,
-    kept: Kept,
+    kept: KeptRun,
     tally: Tally,
     progress: Progress,
     clock: Clock,
