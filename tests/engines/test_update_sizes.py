@@ -65,7 +65,7 @@ def fitted(kind: str, **options: Any) -> tuple[keras.Model, dict[int, dict[str, 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptRun:
+class Kept:
     """A run of a kind of network that was kept, and therefore measured."""
 
     kind: str
@@ -75,14 +75,14 @@ class KeptRun:
 
 
 @pytest.fixture(scope="module", params=["dense", "convolution"])
-def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> KeptRun:
+def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kept:
     """One run of each kind."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     network, sizes = fitted(request.param, run_dir=folder)
-    return KeptRun(kind=request.param, network=network, sizes=sizes, folder=folder)
+    return Kept(kind=request.param, network=network, sizes=sizes, folder=folder)
 
 
-def test_measuring_changes_no_bit(kept: KeptRun) -> None:
+def test_measuring_changes_no_bit(kept: Kept) -> None:
     """A run that is kept has the weights and the optimizer of one that is not (promise 6)."""
     plain, nothing = fitted(kept.kind)
 
@@ -96,7 +96,7 @@ def _variables(network: keras.Model) -> list[Any]:
     return [*network.variables, *network.optimizer.variables]
 
 
-def test_a_size_is_how_far_that_iteration_moved_the_weights(kept: KeptRun) -> None:
+def test_a_size_is_how_far_that_iteration_moved_the_weights(kept: Kept) -> None:
     """Equal to what NumPy makes of the weights before and after it."""
     network = model(kept.kind)
     looked: list[list[np.ndarray]] = []
@@ -130,7 +130,7 @@ def test_a_size_is_how_far_that_iteration_moved_the_weights(kept: KeptRun) -> No
             assert told[layer] == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_record_keeps_every_size(kept: KeptRun) -> None:
+def test_the_record_keeps_every_size(kept: Kept) -> None:
     """What the listeners saw is read back, each size once."""
     seen = Seen()
 

@@ -55,7 +55,7 @@ class RunFolder:
     One thread may append while another syncs, or writes whole files and folders.
 
     Args:
-        path: the folder, which must exist; `create` makes a new one. KeptRun as an absolute
+        path: the folder, which must exist; `create` makes a new one. Kept as an absolute
             path, so that a change of the current folder does not move the run.
         disk: does what is done; tests give one that fails.
 
