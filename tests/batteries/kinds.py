@@ -129,7 +129,7 @@ for _name, _inner, _shape in [
     ("prelu", ["L.Dense(8)", "L.PReLU()"], (8,)),
     ("rescaling", ["L.Rescaling(1 / 255)", HIDDEN], (8,)),
     ("cnn", [CONV, "L.MaxPooling2D()", "L.Flatten()"], IMAGES),
-    ("cnn average", [CONV, "L.AveragePooling2D()", "L.Flatten()"], IMAGES),
+    ("cnn average", [CONV, "L.AveragePooling2D(2)", "L.Flatten()"], IMAGES),
     ("cnn strided", ["L.Conv2D(4, 3, strides=2)", "L.GlobalAveragePooling2D()"], IMAGES),
     ("cnn normalized", [
         "L.Conv2D(4, 3)", "L.BatchNormalization()", "L.ReLU()", "L.MaxPooling2D()",

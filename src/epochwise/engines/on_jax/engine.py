@@ -400,14 +400,17 @@ class JaxEngine:
     def _scans_evaluation(self) -> bool:
         """The same for an evaluation.
 
-        What regularizers add to the loss is the same for each batch, and XLA takes it out
-        of the loop, where it is rounded; the loss would not have the bits of Keras.
+        What regularizers of weights add to the loss is the same for each batch, and XLA takes
+        it out of the loop, where it is rounded; what those of activities add it fuses
+        otherwise there. The loss would not have the bits of Keras.
         """
         regularized = any(
             getattr(variable, "regularizer", None) is not None
             for variable in self._model.trainable_variables
+        ) or any(
+            getattr(layer, "activity_regularizer", None) is not None
+            for layer in self._model._flatten_layers()
         )
-
         return self._scans and not regularized
 
     def _specify(self, window: Window, data: Batch | None) -> Specified:
